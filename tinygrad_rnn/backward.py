@@ -1,0 +1,263 @@
+"""Reverse mode: the walk that pulls cotangents back over the tape.
+
+`walk` goes through the nodes in reverse order of creation. At each one the cotangent is complete, because everything computed from it came
+later and has been visited; its rules then say what to add to each parent's. `Tensor.backward` and `pull` are what it is used for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .tape import Array, Node, Plan, Rule, Tensor, enable_grad
+
+__all__ = ["backward", "cotangent_for", "pull", "recorded", "walk"]
+
+
+def backward(output: Tensor, cotangent: npt.ArrayLike | Tensor | None = None, *, retain_graph: bool = False) -> None:
+    """See `Tensor.backward`."""
+    node = recorded("backward", output)
+    ct = cotangent_for("backward", output, cotangent)
+    results: list[tuple[Node, Array | None, float]] = []
+    for n, c in walk([(node, ct.value)], wanted=None, free=not retain_graph):
+        grad = None if n.plan is not None else c if n.grad is None else np.asarray(n.grad + c)
+        results.append((n, grad, _norm(c if grad is None else grad)))
+    for n, grad, norm in results:  # all or nothing: no gradient changes until all are there
+        n.grad, n.grad_norm = grad, norm
+
+
+def recorded(what: str, t: Tensor) -> Node:
+    """The node of a tensor that needs a gradient; an error that says why there is none."""
+    if t.node is None or not t.node.needs_grad:
+        raise RuntimeError(
+            f"{what}: this tensor (shape {t.shape}) needs no gradient: nothing that it was computed from has "
+            "requires_grad=True, or it was computed inside no_grad()"
+        )
+    return t.node
+
+
+def cotangent_for(what: str, output: Tensor, cotangent: npt.ArrayLike | Tensor | None) -> Tensor:
+    """A cotangent in the output's shape and dtype; 1 for a scalar if none is given."""
+    if cotangent is None:
+        if output.shape != ():
+            raise RuntimeError(
+                f"{what}: only a scalar has a gradient of its own and this tensor has shape {output.shape}: "
+                "give a cotangent of that shape, or reduce it first, for instance with .sum()"
+            )
+        return Tensor(np.ones((), output.dtype))
+    ct = cotangent if isinstance(cotangent, Tensor) else Tensor(np.asarray(cotangent))
+    if ct.shape != output.shape:
+        raise ValueError(f"{what}: the cotangent must have the tensor's shape {output.shape}, got {ct.shape}")
+    if ct.dtype.kind not in "fiub":
+        raise TypeError(f"{what}: the cotangent must be of real numbers, got dtype {ct.dtype}")
+    return ct if ct.dtype == output.dtype else ct.astype(output.dtype)
+
+
+# ------------------------------------------------------------------------------------------------------------- the walk
+
+
+def walk(
+    roots: Sequence[tuple[Node, Any]], wanted: set[Node] | None, *, free: bool, record: bool = False
+) -> Iterator[tuple[Node, Any]]:
+    """Pull cotangents back from `roots`; yield each node with its finished cotangent, in reverse order of creation.
+
+    Args:
+        roots: nodes and their cotangents: arrays, or tensors when recording.
+        wanted: go only where one of these is reached; `None` means every leaf.
+        free: drop each node's residuals on leaving it.
+        record: run the rules on tensors, so that the result can be differentiated.
+
+    Nothing is computed before the whole graph was found to be there and unharmed. The array given for a leaf or a wanted node shares no
+    memory with any other.
+    """
+    order = _leading_to(wanted, from_=[node for node, _ in roots])
+    _check_unharmed(order)
+    alive = set(order)
+    sums = _Sums()
+    for node, ct in roots:
+        if node in alive:
+            sums.add(node, ct)
+    while order:
+        node = order.pop()
+        ct, owned = sums.take(node)
+        if ct is None:
+            continue
+        plan = node.plan
+        if not record and not owned and (plan is None or (wanted is not None and node in wanted)):
+            ct = np.array(ct)
+        yield node, ct
+        if plan is None:
+            continue
+        saved: Any = _as_tensors(node, plan) if record else node.saved
+        parents = node.parents
+        for i, rule, which, pooled in plan.steps:
+            use = (ct, *[saved[k] for k in which]) if which else (ct,)
+            if plan.primitive.variadic:
+                for parent, part in zip(parents, rule(*use), strict=True):
+                    if parent in alive:
+                        sums.add(parent, fitted(part, parent))
+                continue
+            parent = parents[i]
+            if parent not in alive:
+                continue
+            if pooled is not None:
+                sums.wait(parent, rule, pooled, use)
+                continue
+            part = rule(*use)
+            if part.shape != parent.shape or part.dtype != parent.dtype:
+                part = fitted(part, parent)
+            sums.add(parent, part, parent.plan is None and _is_fresh(part, use))
+        if free:
+            node.saved, node.seals = None, ()
+
+
+class _Sums:
+    """Where cotangents add up: a running total for each node, and uses that wait to be multiplied out together."""
+
+    def __init__(self) -> None:
+        self.totals: dict[Node, Any] = {}
+        self.owned: set[Node] = set()  # whose total is an array that nobody else has, so that it may be added to in place
+        self.waiting: dict[Node, dict[Rule, tuple[Rule, list[tuple[Any, ...]]]]] = {}
+
+    def add(self, node: Node, ct: Any, fresh: bool = False) -> None:
+        total = self.totals.get(node)
+        if total is None:
+            self.totals[node] = ct
+            if fresh:
+                self.owned.add(node)
+        elif node in self.owned:
+            total += ct
+        else:
+            self.totals[node] = total = total + ct
+            if type(total) is np.ndarray:
+                self.owned.add(node)
+
+    def wait(self, node: Node, rule: Rule, pooled: Rule, use: tuple[Any, ...]) -> None:
+        pools = self.waiting.get(node)
+        if pools is None:
+            pools = self.waiting[node] = {}
+        _, uses = pools.setdefault(rule, (pooled, []))
+        uses.append(use)
+        # A long sequence must not keep all its cotangents alive.
+        if len(uses) * use[0].size > _POOL and len(uses) * use[0].size > 2 * math.prod(node.shape):
+            self.drain(node)
+
+    def drain(self, node: Node) -> None:
+        for rule, (pooled, uses) in self.waiting.pop(node).items():
+            alone = len(uses) == 1
+            part = rule(*uses[0]) if alone else pooled(*map(list, zip(*uses, strict=True)))
+            self.add(node, fitted(part, node), _is_fresh(part, uses[0]))
+
+    def take(self, node: Node) -> tuple[Any, bool]:
+        if node in self.waiting:
+            self.drain(node)
+        return self.totals.pop(node, None), node in self.owned
+
+
+_POOL = 1 << 16
+
+
+def _is_fresh(part: Any, use: tuple[Any, ...]) -> bool:
+    """Whether a rule made a new array rather than handing on one that it was given, or a view."""
+    return type(part) is np.ndarray and part.base is None and not any(part is u for u in use)
+
+
+def fitted(ct: Any, node: Node) -> Any:
+    """A rule's result in the shape and dtype of the argument: summed over what was broadcast."""
+    if ct.shape != node.shape:
+        lead = ct.ndim - len(node.shape)
+        if lead >= 0:
+            ct = ct.sum(axis=(*range(lead), *[lead + i for i, n in enumerate(node.shape) if n == 1 != ct.shape[lead + i]]))
+        if ct.size != math.prod(node.shape):
+            raise RuntimeError(f"backward: a rule gave a cotangent of shape {ct.shape} to {node}")
+        ct = ct.reshape(node.shape)
+    return ct if ct.dtype == node.dtype else ct.astype(node.dtype)
+
+
+def _as_tensors(node: Node, plan: Plan) -> list[Any]:
+    """The residuals as tensors, with the nodes that they came from: what a recorded backward runs on."""
+    kept = list(node.saved or ())
+    out: list[Any] = [
+        Tensor(value, node if i < 0 else node.parents[i]) if type(value) is np.ndarray else value
+        for i, value in zip(plan.arrays, kept, strict=False)
+    ] + kept[len(plan.arrays) :]
+    if plan.primitive.variadic and plan.primitive.arguments[0] in plan.saves:
+        k = plan.saves.index(plan.primitive.arguments[0])
+        out[k] = tuple(Tensor(value, parent) for value, parent in zip(kept[k], node.parents, strict=True))
+    return out
+
+
+def _leading_to(wanted: set[Node] | None, *, from_: Sequence[Node]) -> list[Node]:
+    """The nodes that `from_` were computed from and that lead to a wanted one, in order of creation."""
+    seen = set(from_)
+    stack = list(seen)
+    while stack:
+        for parent in stack.pop().parents:
+            if parent is not None and parent not in seen and parent.needs_grad:
+                seen.add(parent)
+                stack.append(parent)
+    order = sorted(seen, key=attrgetter("index"))
+    if wanted is None:
+        return order
+    leading: set[Node | None] = set()
+    for node in order:
+        if node in wanted or not leading.isdisjoint(node.parents):
+            leading.add(node)
+    return [node for node in order if node in leading]
+
+
+def _check_unharmed(order: Sequence[Node]) -> None:
+    seals = {}
+    for node in order:
+        if node.saved is None:
+            raise RuntimeError(
+                f"backward: an earlier backward went through {node} and freed what it had kept; "
+                "call that one with retain_graph=True to go through it again"
+            )
+        for seal in node.seals:
+            seals[seal] = None
+    for seal in seals:
+        seal.check()
+
+
+def _norm(ct: Array) -> float:
+    """‖ct‖₂, also where squares under- or overflow."""
+    square = float(np.vdot(ct, ct))
+    if 1e-30 < square < 1e30:
+        return math.sqrt(square)
+    largest = float(np.max(np.abs(ct), initial=0.0))
+    if not 0 < largest < math.inf:
+        return largest
+    scaled = np.asarray(ct, np.float64) / largest
+    return largest * math.sqrt(float(np.vdot(scaled, scaled)))
+
+
+# ------------------------------------------------------------------------------------------------- pulling back tensors
+
+
+def pull(
+    outputs: Sequence[Tensor], cts: Sequence[Tensor], inputs: Sequence[Tensor], *, record: bool, free: bool
+) -> list[Tensor | None]:
+    """Σ_i ∂⟨ct_i, output_i⟩/∂input_j for each input j, or `None` where no output depends on it.
+
+    Kinds of tensors with rules of their own (duals) take over, as in a primitive.
+    """
+    for t in (*outputs, *cts):
+        if type(t) is not Tensor:
+            return t.pull(outputs, cts, inputs)  # type: ignore[attr-defined,no-any-return]
+    nodes = [recorded("grad", x) for x in inputs]
+    wanted = set(nodes)
+    roots = [
+        (y.node, c if record else c.value)
+        for y, c in zip(outputs, cts, strict=True)
+        if y.node is not None and y.node.needs_grad
+    ]
+    with enable_grad() if record else nullcontext():
+        found = {n: ct for n, ct in walk(roots, wanted, free=free, record=record) if n in wanted}
+    return [None if n not in found else found[n] if record else Tensor(found[n]) for n in nodes]

@@ -1,0 +1,162 @@
+"""What a node says: names, operation signs, shapes and norms as text, how wide that text is, and how DOT quotes it.
+
+Names come from users. They are shown as they are, character by character, and can't become markup, escapes, node ids
+or links: `visible` takes away what no reader could see, `dot_text` and `dot_tooltip` what Graphviz would interpret.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+import graphviz  # type: ignore[import-untyped]
+
+from tinygrad_rnn.graph import GraphNode
+
+from .heat import short_number
+
+__all__ = ["dot_text", "dot_tooltip", "headline", "operand_name", "pretty", "second_line", "text_width", "tooltip"]
+
+_SIGNS = {
+    "abs": "|x|",
+    "absolute": "|x|",
+    "add": "+",
+    "cross_entropy": "cross-entropy",
+    "div": "÷",
+    "divide": "÷",
+    "matmul": "@",
+    "mul": "×",
+    "multiply": "×",
+    "neg": "−",
+    "negative": "−",
+    "pow": "^",
+    "power": "^",
+    "sigmoid": "σ",
+    "sqrt": "√",
+    "square": "x²",
+    "sub": "−",
+    "subtract": "−",
+    "sum": "Σ",
+    "transpose": "ᵀ",
+    "true_divide": "÷",
+}
+_COMMUTES = ("add", "mul", "multiply")
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+_NUMBERED = re.compile(r"(.*[^\W\d_])_?(?:_(\d+))", re.DOTALL)
+_LONGEST = 26
+
+
+def visible(text: str) -> str:
+    """`text` with what can't be seen or written made visible: line breaks as ↵, other controls as �.
+
+    Bidirectional overrides go too: they would reorder the rest of the label. Joiners stay, as emoji need them.
+    """
+    text = re.sub(r"\r\n|[\n\r\v\f\x85\u2028\u2029]", "↵", text).replace("\t", " ")
+    return "".join("�" if _unseen(c) else c for c in text)
+
+
+def _unseen(character: str) -> bool:
+    if character in "\u200c\u200d":
+        return False
+    if ord(character) & 0xFFFE == 0xFFFE:  # no characters, and forbidden in XML
+        return True
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co")
+
+
+def pretty(name: str) -> str:
+    """A name as a textbook writes it, cut if very long.
+
+    >>> pretty("h_2"), pretty("W_hh"), pretty("L_100"), pretty("weight_ih_l0")
+    ('h₂', 'W_hh', 'L₁₀₀', 'weight_ih_l0')
+    """
+    name = visible(name)
+    numbered = _NUMBERED.fullmatch(name)
+    if numbered and numbered[2].isascii():
+        name = numbered[1] + numbered[2].translate(_SUBSCRIPTS)
+    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+
+
+def sign(op: str) -> str:
+    """The sign of an operation, or its name: matmul is @, tanh is tanh."""
+    return _SIGNS.get(op) or pretty(op).replace("_", "-")
+
+
+def operand_name(node: GraphNode, nodes: Mapping[int, GraphNode]) -> str:
+    """How an operation refers to a node that is drawn far away: its name, W_hhᵀ for a transposed one, else nothing."""
+    if node.name is not None:
+        return pretty(node.name)
+    if node.op == "transpose" and node.parents and (name := operand_name(nodes[node.parents[0]], nodes)):
+        return f"{name}ᵀ"
+    return ""
+
+
+def headline(node: GraphNode, operands: Sequence[str | None] = ()) -> str:
+    """The first line of a node: its name and its operation, with the operands that are drawn far away.
+
+    `operands` has one entry per parent: a name, or None for a parent that a line leads to. They are written on the side
+    on which they stand: `W_hh @` is matmul(W_hh, ·), and `@ W_hh` is matmul(·, W_hh).
+    """
+    name = pretty(node.name) if node.name is not None else ""
+    if node.kind != "operation":
+        return name or node.kind
+    named = [text for text in operands if text]
+    words = [sign(node.op), *named]
+    if len(operands) == 2 and operands[0] and not operands[1] and node.op not in _COMMUTES:
+        words = [operands[0], sign(node.op)]
+    elif len(named) == 2 and len(operands) == 2:
+        words = [named[0], sign(node.op), named[1]]
+    operation = " ".join(words)
+    return f"{name} = {operation}" if name else operation
+
+
+def second_line(node: GraphNode) -> str:
+    """The second line of a node: its shape as NumPy writes it, and the norm of its gradient if there is one."""
+    shape = str(tuple(node.shape))
+    return shape if node.grad_norm is None else f"{shape}  ∇ {short_number(node.grad_norm)}"
+
+
+def tooltip(node: GraphNode) -> str:
+    """Everything that is known of a node, in full, for a pointer that rests on it."""
+    parts = [visible(node.name)] if node.name is not None else []
+    parts += [
+        visible(node.op) if node.kind == "operation" else node.kind,
+        f"shape {tuple(node.shape)}",
+        visible(node.dtype),
+    ]
+    if str(node.scope):
+        parts.append(visible(str(node.scope)))
+    if node.grad_norm is not None:
+        parts.append(f"‖∂L/∂·‖ = {node.grad_norm:.4g}")
+    return " · ".join(parts)
+
+
+def text_width(text: str, size: float) -> float:
+    """The width of `text` in points, on the generous side: a reader's sans-serif is not known here.
+
+    Measuring here and not in Graphviz gives the same drawing on every machine, whatever fonts it has.
+    """
+    return size * sum(map(_advance, text))
+
+
+def _advance(character: str) -> float:
+    if unicodedata.east_asian_width(character) in "WF":
+        return 1.25
+    if unicodedata.combining(character):
+        return 0.0
+    if character in "iIjlt|.,:;'!()[]{} ₁·-fr":
+        return 0.4
+    if character in "mwMW@%=+−×÷…Σ":
+        return 0.9
+    return 0.46 if character in "₀₂₃₄₅₆₇₈₉" else 0.64
+
+
+def dot_text(*lines: str) -> str:
+    """Lines of plain text as a DOT label, with a break between them: no HTML, no escapes, no entities."""
+    escaped = (str(graphviz.escape(line.replace("&", "&amp;"))) for line in lines)
+    label: str = graphviz.nohtml(r"\n".join(escaped))  # the mark that keeps `<…>` plain must be set last
+    return label
+
+
+def dot_tooltip(text: str) -> str:
+    """Plain text as a DOT tooltip. Graphviz unescapes these twice, so a backslash goes in as an entity."""
+    plain: str = graphviz.nohtml(text.replace("&", "&amp;").replace("\\", "&#92;").replace('"', "&quot;"))
+    return plain

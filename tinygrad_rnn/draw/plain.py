@@ -1,0 +1,27 @@
+"""The picture of a graph without time steps: left to right, as `dot` lays it out."""
+
+from .labels import headline
+from .look import EDGE, Look
+from .picture import Line, Picture
+from .sketch import Sketch, lay_out
+from .steps import Plan
+
+__all__ = ["plain_picture"]
+
+
+def plain_picture(plan: Plan, look: Look, *, what: str, timeout: float) -> Picture:
+    """Every node with a line from each of its arguments. Raises `DrawingError`."""
+    nodes = plan.nodes
+    texts = {i: headline(node) for i, node in nodes.items()}
+    edges = [(parent, node.id) for node in nodes.values() for parent in node.parents]
+    sketch = Sketch("LR", rank_gap=28.0)
+    sketch.sizes = {f"n{i}": look.size(node, texts[i]) for i, node in nodes.items()}
+    sketch.ellipses = {f"n{i}" for i, node in nodes.items() if node.kind != "operation"}
+    sketch.edges = [(f"n{tail}", f"n{head}") for tail, head in edges]
+    (layout,) = lay_out([sketch], what=what, timeout=timeout)
+    shapes = tuple(look.shape(node, texts[i], layout.boxes[f"n{i}"]) for i, node in nodes.items())
+    lines = tuple(
+        Line(f"n{tail}", f"n{head}", curve, tip, EDGE)
+        for (tail, head), (curve, tip) in zip(edges, layout.curves, strict=True)
+    )
+    return Picture(what, (), shapes, lines)

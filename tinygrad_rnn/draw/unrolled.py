@@ -1,0 +1,66 @@
+"""The picture of a graph with time steps: the columns, what is before and after them, and all lines between."""
+
+from tinygrad_rnn.graph import GraphNode
+
+from .columns import Column
+from .heat import DARK_INK
+from .look import FONT_SIZE, Look
+from .picture import Frame, Picture, Shape
+from .route import HIDDEN_ID, lines_of
+from .stage import Stage, set_stage
+from .steps import Plan
+from .wiring import HIDDEN, wire
+
+__all__ = ["unrolled_picture"]
+
+
+def unrolled_picture(plan: Plan, columns: list[Column], look: Look, *, what: str, timeout: float) -> Picture:
+    """The time steps as boxes, left to right. Raises `DrawingError`."""
+    stage = set_stage(plan, columns, wire(plan, columns), look, what=what, timeout=timeout)
+    return Picture(what, tuple(_frames(stage)), tuple(_shapes(stage, look)), tuple(lines_of(stage)))
+
+
+def _frames(stage: Stage) -> list[Frame]:
+    return [
+        Frame(column.key, column.title, frame, tuple(f"n{i}" for i in column.members))
+        for column, frame in zip(stage.columns, stage.frames, strict=True)
+        if not column.hidden
+    ]
+
+
+def _shapes(stage: Stage, look: Look) -> list[Shape]:
+    nodes, texts = stage.plan.nodes, stage.texts
+    carrying = _carrying(stage)
+    found: dict[int, Shape] = {}
+    for c, cell in stage.cells.items():
+        for i, box in cell.boxes.items():
+            found[i] = look.shape(nodes[i], texts[i], box.moved(*stage.origins[c]), carries=i in carrying)
+    for i, box in stage.carry_boxes.items():
+        found[i] = look.shape(nodes[i], texts[i], box)
+    if stage.before:
+        for i, box in stage.before.boxes.items():
+            found[i] = look.source(nodes[i], look.source_line(nodes[i], texts[i]), box, stage.colour(i))
+    if stage.after:
+        for i, box in stage.after.boxes.items():
+            found[i] = look.shape(nodes[i], texts[i], box)
+    shapes = [found[i] for i in sorted(found)]
+    for column, frame in zip(stage.columns, stage.frames, strict=True):
+        if column.hidden:
+            shapes.append(
+                Shape(HIDDEN_ID, frame, column.lines, "", "dashed", "none", DARK_INK, "#9aa8bb", 1.0, FONT_SIZE)
+            )
+    return shapes
+
+
+def _carrying(stage: Stage) -> set[int]:
+    """The nodes that carry the loop's state, and their counterparts in the last step, which nothing reads any more."""
+    nodes = stage.plan.nodes
+    found = {line.tail for line in stage.wiring.across if line.tail != HIDDEN and stage.is_carry(line)}
+    kinds = {_kind(nodes[i]) for i in found}
+    return found | {
+        i for cell in stage.cells.values() for i in cell.boxes if nodes[i].name and _kind(nodes[i]) in kinds
+    }
+
+
+def _kind(node: GraphNode) -> tuple[str, str]:
+    return node.op, (node.name or "").rstrip("0123456789")

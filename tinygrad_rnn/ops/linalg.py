@@ -1,0 +1,131 @@
+"""Products of arrays. Each is linear in each argument, so forward mode is two more products.
+
+A matrix that is used many times (a weight, once every time step) gets its cotangents *pooled*: Σ_t X_tᵀ C_t is the one product
+of the X_t and the C_t stacked on top of each other. That is how BPTT is written by hand; here every loop gets it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..tape import primitive
+from .shapes import concatenate, reshape, swapaxes
+
+__all__ = ["inner", "matmul"]
+
+
+def _rows(x: Any) -> Any:
+    """All leading axes as one: [..., n] as [m, n]."""
+    return x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+
+
+def _transpose(x: Any) -> Any:
+    return swapaxes(x, -1, -2)
+
+
+# In a product a vector is a matrix of one row (on the left) or one column (on the right), and that axis is dropped again.
+
+
+def _matmul_x(ct: Any, y: Any, x_shape: Any) -> Any:
+    """∂L/∂X = C Yᵀ."""
+    if y.ndim == 1:
+        ct, y = ct[..., None], y[:, None]
+    if len(x_shape) == 1:
+        return (ct[..., None, :] @ _transpose(y))[..., 0, :]
+    return ct @ _transpose(y)
+
+
+def _matmul_y(ct: Any, x: Any, y_shape: Any) -> Any:
+    """∂L/∂Y = Xᵀ C; over all leading axes at once if Y is one matrix."""
+    if len(y_shape) == 2:
+        return _transpose(_rows(x)) @ _rows(ct)
+    if x.ndim == 1:
+        ct, x = ct[..., None, :] if len(y_shape) > 1 else ct[None], x[None]
+    if len(y_shape) == 1:
+        return (_transpose(x) @ ct[..., None])[..., 0]
+    return _transpose(x) @ ct
+
+
+def _pooled_matmul_x(cts: list[Any], ys: list[Any], x_shapes: list[Any]) -> Any:
+    if len(x_shapes[0]) == 2 and all(y.ndim <= 2 for y in ys):
+        # Columns side by side: Σ_t C_t Y_tᵀ = [C_1 … C_T] [Y_1 … Y_T]ᵀ.
+        return _transpose(concatenate(_columns(cts))) @ concatenate(_columns(ys))
+    return _sum_of(_matmul_x, x_shapes[0], cts, ys, x_shapes)
+
+
+def _columns(xs: list[Any]) -> list[Any]:
+    """The columns of each matrix as rows; a vector is one column."""
+    return [x[None] if x.ndim == 1 else _transpose(x) for x in xs]
+
+
+def _pooled_matmul_y(cts: list[Any], xs: list[Any], y_shapes: list[Any]) -> Any:
+    if len(y_shapes[0]) == 2:
+        return _transpose(concatenate([_rows(x) for x in xs])) @ concatenate([_rows(c) for c in cts])
+    return _sum_of(_matmul_y, y_shapes[0], cts, xs, y_shapes)
+
+
+def _sum_of(rule: Any, shape: tuple[int, ...], *uses: list[Any]) -> Any:
+    total: Any = None
+    for use in zip(*uses, strict=True):
+        part = rule(*use)
+        lead = part.ndim - len(shape)
+        stretched = [lead + i for i, n in enumerate(shape) if n == 1 != part.shape[lead + i]]
+        part = part.sum(axis=(*range(lead), *stretched)).reshape(shape)
+        total = part if total is None else total + part
+    return total
+
+
+@primitive("bilinear", [_matmul_x, _matmul_y], pooled={0: _pooled_matmul_x, 1: _pooled_matmul_y})
+def matmul(x: ArrayLike, y: ArrayLike) -> Any:
+    """X Y: [..., m, k] and [..., k, n] give [..., m, n], leading axes broadcast; a vector is a row on the left, a column on the right.
+
+    Derivatives: ∂L/∂X = C Yᵀ and ∂L/∂Y = Xᵀ C, with C = ∂L/∂(X Y).
+    """
+    try:
+        return np.matmul(x, y)
+    except ValueError:
+        raise ValueError(_misaligned(np.shape(x), np.shape(y))) from None
+
+
+def _misaligned(x: tuple[int, ...], y: tuple[int, ...]) -> str:
+    if not x or not y:
+        return f"shapes {x} and {y}: both arguments need at least one axis; multiply by a scalar with *"
+    inner_x, inner_y = x[-1], y[-2] if len(y) > 1 else y[-1]
+    if inner_x != inner_y:
+        return f"shapes {x} and {y} don't align: {inner_x} != {inner_y}"
+    return f"shapes {x} and {y}: the leading axes {x[:-2]} and {y[:-2]} don't broadcast"
+
+
+def _inner_x(ct: Any, y: Any, x_shape: Any) -> Any:
+    rows = _rows(y)
+    return reshape(reshape(ct, (math.prod(x_shape[:-1]), len(rows))) @ rows, x_shape)
+
+
+def _inner_y(ct: Any, x: Any, y_shape: Any) -> Any:
+    rows = _rows(x)
+    return reshape(_transpose(reshape(ct, (len(rows), math.prod(y_shape[:-1])))) @ rows, y_shape)
+
+
+def _pooled_inner_y(cts: list[Any], xs: list[Any], y_shapes: list[Any]) -> Any:
+    rows = [_rows(x) for x in xs]
+    cts = [reshape(ct, (len(r), math.prod(y_shapes[0][:-1]))) for ct, r in zip(cts, rows, strict=True)]
+    return reshape(_transpose(concatenate(cts)) @ concatenate(rows), y_shapes[0])
+
+
+@primitive("bilinear", [_inner_x, _inner_y], pooled={1: _pooled_inner_y})
+def inner(x: ArrayLike, y: ArrayLike) -> Any:
+    """Σ_k x[..., k] y[..., k]: [*a, k] and [*b, k] give [*a, *b]. With a weight [out, in] it is x Wᵀ, a layer's product.
+
+    Derivatives: for matrices, ∂L/∂X = C Y and ∂L/∂Y = Cᵀ X.
+    """
+    if np.ndim(x) == 0 or np.ndim(y) == 0:
+        raise ValueError(f"shapes {np.shape(x)} and {np.shape(y)}: both arguments need at least one axis")
+    if np.shape(x)[-1] != np.shape(y)[-1]:
+        raise ValueError(
+            f"shapes {np.shape(x)} and {np.shape(y)} don't align: {np.shape(x)[-1]} != {np.shape(y)[-1]} (last axes)"
+        )
+    return np.inner(x, y)
