@@ -53,9 +53,9 @@ def cotangent_for(what: str, output: Tensor, cotangent: npt.ArrayLike | Tensor |
         return Tensor(np.ones((), output.dtype))
     ct = cotangent if isinstance(cotangent, Tensor) else Tensor(np.asarray(cotangent))
     if ct.shape != output.shape:
-        raise ValueError(f"{what}: the cotangent must have the tensor's shape {output.shape}, got {ct.shape}")
+        raise ValueError(f"{what}: want an array of the tensor's shape {output.shape}, got {ct.shape}")
     if ct.dtype.kind not in "fiub":
-        raise TypeError(f"{what}: the cotangent must be of real numbers, got dtype {ct.dtype}")
+        raise TypeError(f"{what}: want real numbers, got dtype {ct.dtype}")
     return ct if ct.dtype == output.dtype else ct.astype(output.dtype)
 
 
@@ -83,36 +83,35 @@ def walk(
     for node, ct in roots:
         if node in alive:
             sums.add(node, ct)
+    totals = sums.totals
     while order:
         node = order.pop()
-        ct, owned = sums.take(node)
+        if node in sums.waiting:
+            sums.multiply_out(node)
+        ct = totals.pop(node, None)
         if ct is None:
             continue
         plan = node.plan
-        if not record and not owned and (plan is None or (wanted is not None and node in wanted)):
+        if not record and (plan is None or (wanted is not None and node in wanted)) and node not in sums.owned:
             ct = np.array(ct)
         yield node, ct
         if plan is None:
             continue
         saved: Any = _as_tensors(node, plan) if record else node.saved
-        parents = node.parents
         for i, rule, which, pooled in plan.steps:
             use = (ct, *[saved[k] for k in which]) if which else (ct,)
             if plan.primitive.variadic:
-                for parent, part in zip(parents, rule(*use), strict=True):
+                for parent, part in zip(node.parents, rule(*use), strict=True):
                     if parent in alive:
-                        sums.add(parent, fitted(part, parent))
+                        sums.add(parent, part, use)
                 continue
-            parent = parents[i]
+            parent = node.parents[i]
             if parent not in alive:
                 continue
             if pooled is not None:
                 sums.wait(parent, rule, pooled, use)
-                continue
-            part = rule(*use)
-            if part.shape != parent.shape or part.dtype != parent.dtype:
-                part = fitted(part, parent)
-            sums.add(parent, part, parent.plan is None and _is_fresh(part, use))
+            else:
+                sums.add(parent, rule(*use), use)
         if free:
             node.saved, node.seals = None, ()
 
@@ -125,11 +124,14 @@ class _Sums:
         self.owned: set[Node] = set()  # whose total is an array that nobody else has, so that it may be added to in place
         self.waiting: dict[Node, dict[Rule, tuple[Rule, list[tuple[Any, ...]]]]] = {}
 
-    def add(self, node: Node, ct: Any, fresh: bool = False) -> None:
+    def add(self, node: Node, ct: Any, use: tuple[Any, ...] = ()) -> None:
+        """Add what a rule made of `use` (or a root's cotangent) to a node's total."""
+        if ct.shape != node.shape or ct.dtype != node.dtype:
+            ct = _fitted(ct, node)
         total = self.totals.get(node)
         if total is None:
             self.totals[node] = ct
-            if fresh:
+            if node.plan is None and use and _is_fresh(ct, use):
                 self.owned.add(node)
         elif node in self.owned:
             total += ct
@@ -139,6 +141,7 @@ class _Sums:
                 self.owned.add(node)
 
     def wait(self, node: Node, rule: Rule, pooled: Rule, use: tuple[Any, ...]) -> None:
+        """Keep a use for later, when there are more to multiply out with it."""
         pools = self.waiting.get(node)
         if pools is None:
             pools = self.waiting[node] = {}
@@ -146,21 +149,15 @@ class _Sums:
         uses.append(use)
         # A long sequence must not keep all its cotangents alive.
         if len(uses) * use[0].size > _POOL and len(uses) * use[0].size > 2 * math.prod(node.shape):
-            self.drain(node)
+            self.multiply_out(node)
 
-    def drain(self, node: Node) -> None:
+    def multiply_out(self, node: Node) -> None:
         for rule, (pooled, uses) in self.waiting.pop(node).items():
-            alone = len(uses) == 1
-            part = rule(*uses[0]) if alone else pooled(*map(list, zip(*uses, strict=True)))
-            self.add(node, fitted(part, node), _is_fresh(part, uses[0]))
-
-    def take(self, node: Node) -> tuple[Any, bool]:
-        if node in self.waiting:
-            self.drain(node)
-        return self.totals.pop(node, None), node in self.owned
+            part = rule(*uses[0]) if len(uses) == 1 else pooled(*map(list, zip(*uses, strict=True)))
+            self.add(node, part, uses[0])
 
 
-_POOL = 1 << 16
+_POOL = 1 << 16  # how many numbers may wait, at least
 
 
 def _is_fresh(part: Any, use: tuple[Any, ...]) -> bool:
@@ -168,7 +165,7 @@ def _is_fresh(part: Any, use: tuple[Any, ...]) -> bool:
     return type(part) is np.ndarray and part.base is None and not any(part is u for u in use)
 
 
-def fitted(ct: Any, node: Node) -> Any:
+def _fitted(ct: Any, node: Node) -> Any:
     """A rule's result in the shape and dtype of the argument: summed over what was broadcast."""
     if ct.shape != node.shape:
         lead = ct.ndim - len(node.shape)

@@ -295,10 +295,10 @@ class Primitive:
         if name in self.keywords:
             return lambda args, out, kwargs: kwargs[name]
         if argument in self.arguments and self.variadic:
-            return (lambda args, out, kwargs: tuple(args)) if argument == name else lambda args, *_: [np.shape(a) for a in args]
+            return (lambda args, out, kwargs: tuple(args)) if argument == name else lambda args, out, kwargs: [_shape(a) for a in args]
         if argument in self.arguments:
             i = self.arguments.index(argument)
-            return (lambda args, out, kwargs: args[i]) if argument == name else lambda args, *_: np.shape(args[i])
+            return (lambda args, out, kwargs: args[i]) if argument == name else lambda args, out, kwargs: _shape(args[i])
         raise TypeError(
             f"{self.name}: a rule asks for {name!r}; it can have 'out', {', '.join(map(repr, self.arguments))} "
             f"(or their _shape), or a keyword ({', '.join(map(repr, self.keywords)) or 'none here'})"
@@ -315,6 +315,10 @@ class Primitive:
                     raise TypeError(f"{self.name}: there is no derivative by argument {self.arguments[i]!r}")
             found = self.plans[key] = Plan(self, argnums)
         return found
+
+
+def _shape(x: Any) -> tuple[int, ...]:
+    return x.shape if isinstance(x, (np.ndarray, Tensor)) else np.shape(x)
 
 
 _PLAIN = frozenset({np.ndarray, float, int, bool})
@@ -338,25 +342,29 @@ def primitive(
     def decorate(forward: Callable[P, Any]) -> Callable[P, Tensor]:
         prim = Primitive(forward, kind, rules, pooled)
 
+        plans = prim.plans
+
         @functools.wraps(forward)
         def apply(*args: Any, **kwargs: Any) -> Any:
             values = list(args)
-            parents: list[Node | None] = [None] * len(values)
+            parents: list[Node | None] = []
             any_tensor = False
             needed = 0
             for i, a in enumerate(args):
+                node = None
                 if type(a) is Tensor:
                     any_tensor = True
                     values[i] = a.value
                     node = a.node
-                    if node is not None:
-                        parents[i] = node
-                        if node.needs_grad:
-                            needed |= 1 << i
+                    if node is not None and node.needs_grad:
+                        needed |= 1 << i
+                elif type(a) in _PLAIN:
+                    pass
                 elif isinstance(a, Tensor):  # a kind of tensor with rules of its own: a dual
                     return a.apply(prim, apply, args, kwargs)  # type: ignore[attr-defined]
-                elif type(a) not in _PLAIN:
+                else:
                     values[i] = np.asarray(a)
+                parents.append(node)
             try:
                 out = forward(*values, **kwargs)
             except (ValueError, TypeError, IndexError) as error:
@@ -366,7 +374,8 @@ def primitive(
             if type(out) is not np.ndarray:
                 out = np.asarray(out)
             if needed and _grad_enabled.get():
-                return Tensor(out, _record(prim.plan(needed), parents, values, out, kwargs))
+                plan = plans.get(needed) or prim.plan(needed)
+                return Tensor(out, _record(plan, parents, values, out, kwargs))
             return Tensor(out)
 
         apply.primitive = prim  # type: ignore[attr-defined]
@@ -394,11 +403,11 @@ def _record(plan: Plan, parents: list[Node | None], values: list[Any], out: Arra
             parent = parents[i]
             owner = value if parent is None or parent.plan is None else parent.origin
         if owner is not None and type(owner) is np.ndarray:
-            seals.append(seal(owner, _called(plan, parents, i)))
+            seals.append(seal(owner, _called(parents, i), plan.primitive.name))
     if plan.extras:
         saved += [source(values, out, kwargs) for source in plan.extras]
     if plan.primitive.variadic and plan.primitive.arguments[0] in plan.saves:
-        seals += [seal(v, _called(plan, parents, i)) for i, v in enumerate(values) if type(v) is np.ndarray]
+        seals += [seal(v, _called(parents, i), plan.primitive.name) for i, v in enumerate(values) if type(v) is np.ndarray]
     return Node(out, True, plan, parents, saved, seals, origin)
 
 
@@ -410,11 +419,9 @@ def _origin(parents: Sequence[Node | None], values: Sequence[Any], out: Array) -
     return None
 
 
-def _called(plan: Plan, parents: Sequence[Node | None], i: int) -> str:
+def _called(parents: Sequence[Node | None], i: int) -> str:
     parent = parents[i] if i >= 0 else None
-    if parent is not None and parent.name is not None:
-        return repr(parent.name)
-    return f"argument {i + 1} of {plan.primitive.name}" if i >= 0 else f"the result of {plan.primitive.name}"
+    return parent.name if parent is not None and parent.name is not None else f"argument {i + 1}" if i >= 0 else "the result"
 
 
 def _explained(prim: Primitive, values: Sequence[Any], error: Exception) -> Exception:

@@ -59,7 +59,12 @@ def rnn(steps: int, *, norms: bool = True, decay: float = 0.8, loss_every_step: 
         g = norm(0.9 * decay ** (steps - t))
 
         def op(
-            op: str, *parents: int, t: int = t, g: float | None = g, name: str | None = None, shape: Sequence[int] = (5,)
+            op: str,
+            *parents: int,
+            t: int = t,
+            g: float | None = g,
+            name: str | None = None,
+            shape: Sequence[int] = (5,),
         ) -> int:
             return b.add(op, *parents, name=name, shape=tuple(shape), step=t, norm=g, path=("rnn",))
 
@@ -77,21 +82,38 @@ def rnn(steps: int, *, norms: bool = True, decay: float = 0.8, loss_every_step: 
 
 def lstm(steps: int, *, layers: int = 1, norms: bool = True) -> Graph:
     b = Builder()
-    params = []
-    for layer in range(layers):
-        params.append([b.add(name=f"{n}_l{layer}", shape=(20, 5), norm=0.3 + 0.1 * k if norms else None)
-                       for k, n in enumerate(("weight_ih", "weight_hh", "bias"))])
+    params = [
+        [
+            b.add(name=f"{n}_l{layer}", shape=(20, 5), norm=0.3 + 0.1 * k if norms else None)
+            for k, n in enumerate(("weight_ih", "weight_hh", "bias"))
+        ]
+        for layer in range(layers)
+    ]
     W_y = b.add(name="W_y", shape=(5, 4), norm=0.75 if norms else None)
     h = [b.add(name="h_0", kind="constant") for _ in range(layers)]
     c = [b.add(name="c_0", kind="constant") for _ in range(layers)]
+    total = -1
     for t in range(1, steps + 1):
+
         def op(name: str, *parents: int, t: int = t, label: str | None = None, shape: tuple[int, ...] = (2, 5)) -> int:
-            return b.add(name, *parents, name=label, step=t, shape=shape,
-                         norm=(0.01 * (1 + len(b.nodes) % 37)) if norms else None)
+            return b.add(
+                name,
+                *parents,
+                name=label,
+                step=t,
+                shape=shape,
+                norm=(0.01 * (1 + len(b.nodes) % 37)) if norms else None,
+            )
 
         x = b.add(name=f"x_{t}", kind="constant", step=t)
         for layer, (W_ih, W_hh, bias) in enumerate(params):
-            gates = op("add", op("add", op("matmul", x, W_ih), op("matmul", h[layer], W_hh)), bias, label="gates", shape=(2, 20))
+            gates = op(
+                "add",
+                op("add", op("matmul", x, W_ih), op("matmul", h[layer], W_hh)),
+                bias,
+                label="gates",
+                shape=(2, 20),
+            )
             i, f, g, o = (op("getitem", gates) for _ in range(4))
             i, f, o = op("sigmoid", i, label="i"), op("sigmoid", f, label="f"), op("sigmoid", o, label="o")
             g = op("tanh", g, label="g")
@@ -110,7 +132,9 @@ def expression() -> Graph:
     x1, w1 = b.add(name="x_1", shape=(), norm=1.5), b.add(name="w_1", shape=(), norm=1.0)
     x2, w2 = b.add(name="x_2", shape=(), norm=0.5), b.add(name="w_2", shape=(), norm=0.0)
     bias = b.add(name="b", shape=(), norm=0.5)
-    s = b.add("add", b.add("mul", x1, w1, shape=(), norm=0.5), b.add("mul", x2, w2, shape=(), norm=0.5), shape=(), norm=0.5)
+    s = b.add(
+        "add", b.add("mul", x1, w1, shape=(), norm=0.5), b.add("mul", x2, w2, shape=(), norm=0.5), shape=(), norm=0.5
+    )
     n = b.add("add", s, bias, name="n", shape=(), norm=0.5)
     b.add("tanh", n, name="o", shape=(), norm=1.0)
     return b.graph()
@@ -121,8 +145,14 @@ def layers_between_stacks(steps: int, layers: int = 1) -> Graph:
     b = Builder()
     seq = b.add(name="xs", kind="constant", shape=(steps, 2, 3))
     for layer in range(layers):
-        W_ih, W_hh = b.add(name=f"weight_ih_l{layer}", shape=(5, 3), norm=0.5), b.add(name=f"weight_hh_l{layer}", shape=(5, 5), norm=0.6)
-        W_ihT, W_hhT = b.add("transpose", W_ih, shape=(3, 5), norm=0.5), b.add("transpose", W_hh, shape=(5, 5), norm=0.6)
+        W_ih, W_hh = (
+            b.add(name=f"weight_ih_l{layer}", shape=(5, 3), norm=0.5),
+            b.add(name=f"weight_hh_l{layer}", shape=(5, 5), norm=0.6),
+        )
+        W_ihT, W_hhT = (
+            b.add("transpose", W_ih, shape=(3, 5), norm=0.5),
+            b.add("transpose", W_hh, shape=(5, 5), norm=0.6),
+        )
         h = b.add(name="h_0", kind="constant")
         xs = [b.add("unstack", seq, shape=(2, 3), norm=0.1) for _ in range(steps)]
         hs = []
@@ -130,17 +160,26 @@ def layers_between_stacks(steps: int, layers: int = 1) -> Graph:
             g = 0.1 * 2.0 ** (t - steps)
             a = b.add("matmul", xs[t - 1], W_ihT, step=t, norm=g)
             r = b.add("matmul", h, W_hhT, step=t, norm=g)
-            h = b.add("tanh", b.add("add", a, r, step=t, norm=g), step=t, norm=g, name=f"h_{t}", path=(f"layer{layer}",))
+            h = b.add(
+                "tanh", b.add("add", a, r, step=t, norm=g), step=t, norm=g, name=f"h_{t}", path=(f"layer{layer}",)
+            )
             hs.append(h)
         seq = b.add("stack", *hs, shape=(steps, 2, 5), norm=0.3, name="ys")
     W, bias = b.add(name="weight", shape=(4, 5), norm=0.9), b.add(name="bias", shape=(4,), norm=0.8)
-    logits = b.add("add", b.add("matmul", seq, b.add("transpose", W, shape=(5, 4), norm=0.9), norm=0.4), bias, norm=0.4, name="logits", shape=(steps, 2, 4))
+    logits = b.add(
+        "add",
+        b.add("matmul", seq, b.add("transpose", W, shape=(5, 4), norm=0.9), norm=0.4),
+        bias,
+        norm=0.4,
+        name="logits",
+        shape=(steps, 2, 4),
+    )
     b.add("cross_entropy", logits, name="loss", shape=(), norm=1.0)
     return b.graph()
 
 
 def irregular() -> Graph:
-    """Steps 1, 3, 4, 7 that differ, one reading two steps back, a running sum after the loop, one carry read from outside."""
+    """Steps 1, 3, 4, 7 that differ, one of them reading two steps back, and a running sum after the loop."""
     b = Builder()
     W = b.add(name="W", shape=(5, 5))
     h = b.add(name="h_0", shape=(5,))

@@ -18,7 +18,7 @@ __all__ = ["Cell", "Side", "sketch_column"]
 Side = Literal["left", "right"]
 _FIRST_LANE, _LANE = 9.0, 5.0
 _PORT_GAP = 7.0  # between two lines at the same side of a box
-_CHANNEL, _CHANNEL_GAP = 9.0, 3.0  # the free height between rows, where a line passes that finds a box in its way
+_CHANNEL, _CHANNEL_GAP, _CHANNELS = 7.5, 3.0, 4  # where, between two rows, lines pass that find a box in their way
 _ANCHOR = "anchor"
 
 
@@ -27,17 +27,20 @@ def sketch_column(
     sizes: Mapping[int, tuple[float, float]],
     inner: Sequence[tuple[int, int]],
     recurrent: Sequence[int],
+    above: Sequence[tuple[int, int]],
     ellipses: Collection[int],
 ) -> Sketch:
     """A column for `dot`, upwards; the nodes that read the step before (`recurrent`) are pulled to the left.
 
-    The pull is a hidden anchor, left of the first input, with ties to those nodes.
+    The pull is a hidden anchor, left of the first input, with ties to those nodes. `above` are pairs of a lower and a
+    higher node between which there is no line in this column.
     """
     feeding = {tail for tail, _ in inner}
     recurrent = [i for i in recurrent if i in feeding] or recurrent  # a running sum on top would pull all else askew
     local = {i: f"n{k}" for k, i in enumerate(members)}
     sketch = Sketch("BT")
     fed = {head for _, head in inner}
+    fed.update(higher for _, higher in above)
     inputs = [i for i in members if i not in fed and i not in recurrent]
     if recurrent:
         sketch.sizes[_ANCHOR] = (1.0, 1.0)
@@ -48,6 +51,7 @@ def sketch_column(
         sketch.sizes[local[i]] = sizes[i]
     sketch.ellipses = {local[i] for i in members if i in ellipses}
     sketch.edges = [(local[tail], local[head]) for tail, head in inner]
+    sketch.ties += [(local[lower], local[higher]) for lower, higher in above]
     sketch.ties += [(_ANCHOR, local[i]) for i in recurrent]
     return sketch
 
@@ -139,7 +143,7 @@ class Cell:
                 level = channels[box.y, above]
                 channels[box.y, above] += 1
                 x = box.x + outwards * max(box.width / 2 - 10 - 6 * k, 4)
-                reach = _CHANNEL + _CHANNEL_GAP * level
+                reach = _CHANNEL + _CHANNEL_GAP * (level % _CHANNELS)
                 edge, channel = (box.top, box.top + reach) if above else (box.bottom, box.bottom - reach)
                 self._stubs[node, key] = (Point(x, edge), Point(x, channel))
         for side, wanted in self._wanted.items():

@@ -28,17 +28,15 @@ _SIGNS = {
     "multiply": "×",
     "neg": "−",
     "negative": "−",
-    "pow": "^",
-    "power": "^",
     "sigmoid": "σ",
     "sqrt": "√",
     "square": "x²",
     "sub": "−",
     "subtract": "−",
     "sum": "Σ",
-    "transpose": "ᵀ",
     "true_divide": "÷",
 }
+_INFIX = ("add", "sub", "subtract", "mul", "multiply", "div", "divide", "true_divide", "matmul")
 _COMMUTES = ("add", "mul", "multiply")
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _NUMBERED = re.compile(r"(.*[^\W\d_])_?(?:_(\d+))", re.DOTALL)
@@ -84,8 +82,9 @@ def operand_name(node: GraphNode, nodes: Mapping[int, GraphNode]) -> str:
     """How an operation refers to a node that is drawn far away: its name, W_hhᵀ for a transposed one, else nothing."""
     if node.name is not None:
         return pretty(node.name)
-    if node.op == "transpose" and node.parents and (name := operand_name(nodes[node.parents[0]], nodes)):
-        return f"{name}ᵀ"
+    if node.op in ("transpose", "swapaxes") and len(node.shape) == 2 and node.parents:
+        name = operand_name(nodes[node.parents[0]], nodes)
+        return f"{name}ᵀ" if name else ""
     return ""
 
 
@@ -100,10 +99,14 @@ def headline(node: GraphNode, operands: Sequence[str | None] = ()) -> str:
         return name or node.kind
     named = [text for text in operands if text]
     words = [sign(node.op), *named]
-    if len(operands) == 2 and operands[0] and not operands[1] and node.op not in _COMMUTES:
-        words = [operands[0], sign(node.op)]
-    elif len(named) == 2 and len(operands) == 2:
+    if node.op in _INFIX and len(operands) == 2 and len(named) == 2:
         words = [named[0], sign(node.op), named[1]]
+    elif node.op in _INFIX and len(operands) == 2 and operands[0] and node.op not in _COMMUTES:
+        words = [operands[0], sign(node.op)]
+    elif node.op == "getitem":
+        words = [f"{named[0] if named else ''}[…]"]
+    elif node.op == "transpose" and named:
+        words = [f"{named[0]}ᵀ"]
     operation = " ".join(words)
     return f"{name} = {operation}" if name else operation
 
@@ -157,6 +160,9 @@ def dot_text(*lines: str) -> str:
 
 
 def dot_tooltip(text: str) -> str:
-    """Plain text as a DOT tooltip. Graphviz unescapes these twice, so a backslash goes in as an entity."""
-    plain: str = graphviz.nohtml(text.replace("&", "&amp;").replace("\\", "&#92;").replace('"', "&quot;"))
+    """Plain text as a DOT tooltip.
+
+    Graphviz unescapes tooltips a second time, entities and all: a backslash can't get through, so its twin ⧵ goes.
+    """
+    plain: str = graphviz.nohtml(text.replace("&", "&amp;").replace("\\", "⧵").replace('"', "&quot;"))
     return plain

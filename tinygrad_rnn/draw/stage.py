@@ -2,13 +2,13 @@
 is after them at the upper right. The lines between are `route`'s.
 """
 
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .block import Block, sketch_block
 from .cell import Cell, Side, sketch_column
 from .columns import Column
+from .counterparts import common_sizes, layers, recurrent
 from .labels import headline, operand_name, text_width
 from .look import EDGE, FONT_SIZE, Look, rail_colour
 from .picture import Box
@@ -77,9 +77,13 @@ def set_stage(plan: Plan, columns: Sequence[Column], wiring: Wiring, look: Look,
     stage.rails = [i for i in plan.before if i in tapped]
     shown = [c for c, column in enumerate(columns) if not column.hidden]
     ellipses = {i for i, node in plan.nodes.items() if node.kind != "operation"}
-    column_sizes = _column_sizes(stage, shown, look)
+    column_sizes = common_sizes(plan, [columns[c] for c in shown], stage.texts, look)
+    higher = layers(plan, wiring, stage.place)
     sketches: list[Sketch | None] = [
-        sketch_column(columns[c].members, column_sizes, wiring.inner[c], _recurrent(stage, c), ellipses) for c in shown
+        sketch_column(
+            columns[c].members, column_sizes, wiring.inner[c], recurrent(plan, columns, wiring, c), higher[c], ellipses
+        )
+        for c in shown
     ]
     before_sizes = {i: look.source_size(plan.nodes[i], stage.texts[i]) for i in plan.before}
     widest = max((width for width, _ in before_sizes.values()), default=0.0)
@@ -120,29 +124,6 @@ def _texts(plan: Plan, columns: Sequence[Column]) -> dict[int, str]:
         name = operand_name(plan.nodes[i], plan.nodes) or headline(plan.nodes[i])
         texts[i] = name
     return texts
-
-
-def _recurrent(stage: Stage, column: int) -> list[int]:
-    heads = [line.head for line in stage.wiring.across if line.to_column == column and line.rightwards]
-    heads += [head for tail, head in stage.wiring.carries if stage.place[head] == column]
-    return list(dict.fromkeys(heads))
-
-
-def _column_sizes(stage: Stage, shown: Sequence[int], look: Look) -> dict[int, tuple[float, float]]:
-    """Sizes of the nodes in columns: counterparts in different steps get the same, so that the steps look alike."""
-    counterparts: dict[tuple[str, int], list[int]] = defaultdict(list)  # an operation, and which of its kind
-    for c in shown:
-        seen: Counter[str] = Counter()
-        for i in stage.columns[c].members:
-            op = stage.plan.nodes[i].op
-            counterparts[op, seen[op]].append(i)
-            seen[op] += 1
-    sizes: dict[int, tuple[float, float]] = {}
-    for nodes in counterparts.values():
-        wanted = [look.size(stage.plan.nodes[i], stage.texts[i]) for i in nodes]
-        largest = (max(width for width, _ in wanted), max(height for _, height in wanted))
-        sizes.update(dict.fromkeys(nodes, largest))
-    return sizes
 
 
 def _claim_ports(stage: Stage) -> None:

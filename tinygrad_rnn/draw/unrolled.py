@@ -55,11 +55,11 @@ def _shapes(stage: Stage, look: Look) -> list[Shape]:
 def _carrying(stage: Stage) -> set[int]:
     """The nodes that carry the loop's state, and their counterparts in the last step, which nothing reads any more."""
     nodes = stage.plan.nodes
-    found = {line.tail for line in stage.wiring.across if line.tail != HIDDEN and stage.is_carry(line)}
-    kinds = {_kind(nodes[i]) for i in found}
-    return found | {
-        i for cell in stage.cells.values() for i in cell.boxes if nodes[i].name and _kind(nodes[i]) in kinds
-    }
+    last = len(stage.columns) - 1
+    carries = [line for line in stage.wiring.across if line.tail != HIDDEN and stage.is_carry(line)]
+    kinds = {_kind(nodes[line.tail]) for line in carries if line.from_column == last - 1}
+    unread = {i for i in stage.columns[last].members if nodes[i].name and _kind(nodes[i]) in kinds}
+    return {line.tail for line in carries} | unread
 
 
 def _kind(node: GraphNode) -> tuple[str, str]:

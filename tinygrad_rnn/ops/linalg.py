@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..seal import turned
 from ..tape import primitive
 from .shapes import concatenate, reshape, swapaxes
 
@@ -36,7 +37,7 @@ def _matmul_x(ct: Any, y: Any, x_shape: Any) -> Any:
         ct, y = ct[..., None], y[:, None]
     if len(x_shape) == 1:
         return (ct[..., None, :] @ _transpose(y))[..., 0, :]
-    return ct @ _transpose(y)
+    return ct @ (turned(y) if type(y) is np.ndarray else _transpose(y))
 
 
 def _matmul_y(ct: Any, x: Any, y_shape: Any) -> Any:
@@ -128,4 +129,4 @@ def inner(x: ArrayLike, y: ArrayLike) -> Any:
         raise ValueError(
             f"shapes {np.shape(x)} and {np.shape(y)} don't align: {np.shape(x)[-1]} != {np.shape(y)[-1]} (last axes)"
         )
-    return np.inner(x, y)
+    return np.matmul(x, turned(y)) if np.ndim(y) == 2 else np.inner(x, y)  # type: ignore[arg-type]

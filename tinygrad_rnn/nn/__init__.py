@@ -1,0 +1,6 @@
+"""Modules, layers, cells and losses, with PyTorch's names."""
+
+from . import functional
+from .linear import Linear
+from .module import Module
+from .rnn import RNN, RNNCell

@@ -1,0 +1,111 @@
+"""Modules: named trees of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..scope import scope
+from ..tape import Array, Tensor
+
+__all__ = ["Module"]
+
+
+class Module:
+    """A part of a model: its parameters are the tensors that need a gradient among its attributes, and those of its modules.
+
+    Write `forward`; call the module. Parameters are named after the attributes that hold them.
+
+    >>> from tinygrad_rnn import tensor
+    >>> class Scale(Module):
+    ...     def __init__(self):
+    ...         self.factor = tensor(2.0, requires_grad=True)
+    ...     def forward(self, x):
+    ...         return x * self.factor
+    >>> Scale()(tensor(3.0))
+    tensor(6., requires_grad=True)
+    >>> dict(Scale().named_parameters())
+    {'factor': tensor(2., name='factor', requires_grad=True)}
+    """
+
+    training: bool = True
+    _name: str | None = None
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What calling the module computes."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with scope(self._name or type(self).__name__):
+            return self.forward(*args, **kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Tensor) and value.requires_grad and value.is_leaf and value.name is None:
+            value.name = name
+        elif isinstance(value, Module) and value._name is None:
+            object.__setattr__(value, "_name", name)
+        object.__setattr__(self, name, value)
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all inside it, outermost first, with dotted names."""
+        yield prefix, self
+        for name, value in vars(self).items():
+            children = enumerate(value) if isinstance(value, (list, tuple)) else [(None, value)]
+            for i, child in children:
+                if isinstance(child, Module):
+                    path = name if i is None else f"{name}.{i}"
+                    yield from child.named_modules(f"{prefix}.{path}" if prefix else path)
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """The parameters with their dotted names; one that is shared appears once, under its first name."""
+        seen: set[int] = set()
+        for prefix, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Tensor) and value.requires_grad and value.is_leaf and id(value) not in seen:
+                    seen.add(id(value))
+                    yield f"{prefix}.{name}" if prefix else name, value
+
+    def parameters(self) -> Iterator[Tensor]:
+        """The parameters, each once."""
+        return (p for _, p in self.named_parameters())
+
+    def zero_grad(self) -> None:
+        """Forget the gradients: each parameter's `grad` becomes `None`."""
+        for p in self.parameters():
+            p.grad = None
+
+    def train(self, mode: bool = True) -> Module:
+        """Training mode, for this module and all inside it."""
+        for _, module in self.named_modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Module:
+        """Evaluation mode: the opposite of `train`."""
+        return self.train(False)
+
+    def state_dict(self) -> dict[str, Array]:
+        """A copy of each parameter's array, by dotted name."""
+        return {name: p.value.copy() for name, p in self.named_parameters()}
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Take the parameters' values from a mapping of arrays; their dtypes stay as they are.
+
+        Raises `KeyError` for missing or (if `strict`) unexpected names, `ValueError` for a shape that differs. Then nothing has changed.
+        """
+        own = dict(self.named_parameters())
+        missing = [name for name in own if name not in state] if strict else []
+        unexpected = [name for name in state if name not in own] if strict else []
+        if missing or unexpected:
+            raise KeyError(f"load_state_dict: missing: {missing}; unexpected: {unexpected}")
+        new = {}
+        for name, p in own.items():
+            if name in state:
+                array = np.array(state[name], dtype=p.dtype)
+                if array.shape != p.shape:
+                    raise ValueError(f"load_state_dict: {name!r} wants shape {p.shape}, got {array.shape}")
+                new[name] = array
+        for name, array in new.items():
+            own[name].data = array

@@ -1,0 +1,117 @@
+"""The vanilla RNN: a cell, and the layer that unrolls it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from ..ops import add, asarray, inner, relu, tanh
+from ..scan import unroll
+from ..tape import Tensor
+from .functional import linear
+from .init import uniform
+from .linear import sizes_checked
+from .module import Module
+
+__all__ = ["RNN", "RNNCell"]
+
+_ACTIVATIONS = {"tanh": tanh, "relu": relu}
+Nonlinearity = Literal["tanh", "relu"]
+
+
+def _activation(what: str, nonlinearity: str) -> Nonlinearity:
+    if nonlinearity not in _ACTIVATIONS:
+        raise ValueError(f"{what}: nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
+    return nonlinearity  # type: ignore[return-value]
+
+
+class RNNCell(Module):
+    """h' = tanh(x W_ihᵀ + b_ih + h W_hhᵀ + b_hh), one step (Elman 1990; PyTorch's `RNNCell`).
+
+    `weight_ih` [H, I], `weight_hh` [H, H], `bias_ih` and `bias_hh` [H] start from U(−1/√H, 1/√H). Input [B, I] or [I], state [B, H] or [H].
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: Nonlinearity = "tanh",
+        *,
+        dtype: DTypeLike | None = None,
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        sizes_checked("RNNCell", input_size=input_size, hidden_size=hidden_size)
+        rng = np.random.default_rng(rng)
+        bound = hidden_size**-0.5
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.nonlinearity = _activation("RNNCell", nonlinearity)
+        self.weight_ih = uniform((hidden_size, input_size), bound, rng, dtype)
+        self.weight_hh = uniform((hidden_size, hidden_size), bound, rng, dtype)
+        self.bias_ih = uniform((hidden_size,), bound, rng, dtype) if bias else None
+        self.bias_hh = uniform((hidden_size,), bound, rng, dtype) if bias else None
+
+    def forward(self, x: ArrayLike, h: ArrayLike | None = None) -> Tensor:
+        """The next state; `h` is zeros if not given."""
+        x = asarray(x)
+        if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
+            raise ValueError(f"RNNCell: x must have shape [B, {self.input_size}] or [{self.input_size}], got {x.shape}")
+        if h is None:
+            h = np.zeros((*x.shape[:-1], self.hidden_size), self.weight_hh.dtype)
+        a = linear(x, self.weight_ih, self.bias_ih) + linear(h, self.weight_hh, self.bias_hh)
+        return _ACTIVATIONS[self.nonlinearity](a)
+
+
+class RNN(Module):
+    """h_t = tanh(x_t W_ihᵀ + b_ih + h_{t−1} W_hhᵀ + b_hh) for t = 1 … T (PyTorch's `RNN`, one layer).
+
+    `weight_ih_l0` [H, I], `weight_hh_l0` [H, H], `bias_ih_l0` and `bias_hh_l0` [H]: a PyTorch checkpoint loads by name. They start from
+    U(−1/√H, 1/√H).
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        nonlinearity: Nonlinearity = "tanh",
+        bias: bool = True,
+        *,
+        dtype: DTypeLike | None = None,
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        sizes_checked("RNN", input_size=input_size, hidden_size=hidden_size)
+        rng = np.random.default_rng(rng)
+        bound = hidden_size**-0.5
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.nonlinearity = _activation("RNN", nonlinearity)
+        self.weight_ih_l0 = uniform((hidden_size, input_size), bound, rng, dtype)
+        self.weight_hh_l0 = uniform((hidden_size, hidden_size), bound, rng, dtype)
+        self.bias_ih_l0 = uniform((hidden_size,), bound, rng, dtype) if bias else None
+        self.bias_hh_l0 = uniform((hidden_size,), bound, rng, dtype) if bias else None
+
+    def forward(self, xs: ArrayLike, h_0: ArrayLike | None = None) -> tuple[Tensor, Tensor]:
+        """All states and the last: xs [T, B, I] gives ys [T, B, H] and h_n [1, B, H]; xs [T, I] gives [T, H] and [1, H].
+
+        `h_0` has the shape of h_n; zeros if not given. What doesn't need the past, x_t W_ihᵀ and the biases, is computed before the loop,
+        for all t in one product.
+        """
+        xs = asarray(xs)
+        if xs.ndim not in (2, 3) or xs.shape[-1] != self.input_size or len(xs) == 0:
+            raise ValueError(
+                f"RNN: xs must have shape [T, B, {self.input_size}] or [T, {self.input_size}] with T >= 1, got {xs.shape}"
+            )
+        state = (1, *xs.shape[1:-1], self.hidden_size)
+        h_0 = asarray(np.zeros(state, self.weight_hh_l0.dtype) if h_0 is None else h_0)
+        if h_0.shape != state:
+            raise ValueError(f"RNN: h_0 must have shape {list(state)} for xs of shape {xs.shape}, got {h_0.shape}")
+        f, weight_hh = _ACTIVATIONS[self.nonlinearity], self.weight_hh_l0
+        bias = None if self.bias_ih_l0 is None or self.bias_hh_l0 is None else self.bias_ih_l0 + self.bias_hh_l0
+
+        def step(h: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+            h = f(add(x, inner(h, weight_hh)))
+            return h, h
+
+        h, ys = unroll(step, h_0[0], linear(xs, self.weight_ih_l0, bias))
+        return ys, h.reshape(state)

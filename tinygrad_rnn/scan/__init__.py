@@ -1,0 +1,3 @@
+"""Loops over time."""
+
+from .unrolled import unroll

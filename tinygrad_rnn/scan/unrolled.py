@@ -1,0 +1,78 @@
+"""The time loop, unrolled: every step's nodes go on the tape, which is what gets drawn, explained and differentiated."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from ..ops import asarray, stack, unstack
+from ..scope import scope
+from ..tape import Tensor
+
+__all__ = ["unroll"]
+
+Carry = TypeVar("Carry")
+
+
+def unroll(
+    cell: Callable[[Carry, Any], tuple[Carry, Any]], carry: Carry, xs: Any, *, output: str = "y"
+) -> tuple[Carry, Any]:
+    """carry_t, y_t = cell(carry_{t−1}, x_t) for t = 1 … T; returns carry_T and the y's, stacked along a new first axis.
+
+    Args:
+        cell: a function or module of a carry and an input, in tensor operations.
+        carry: the carry before the first step: a tensor or a tuple of them.
+        xs: the inputs, stacked along the first axis: an array or tensor, or a tuple of them, all of one length.
+        output: what pictures call a y that has no name yet.
+
+    In pictures, the cell's own parameter names are the names of the carry and the input: a cell `(h, x)` makes h_1, x_1, h_2, … Step t's
+    nodes are in the scope t. Raises `ValueError` for no steps or unequal lengths, `TypeError` if the cell returns no pair.
+    """
+    sequences = tuple(asarray(x) for x in xs) if isinstance(xs, tuple) else (asarray(xs),)
+    lengths = [len(s) if s.shape else 0 for s in sequences]
+    if not lengths or min(lengths) == 0 or min(lengths) != max(lengths):
+        shapes = ", ".join(str(s.shape) for s in sequences)
+        raise ValueError(f"unroll: xs must have one first axis in common, of at least one step; got shapes {shapes}")
+    carry_name, x_name = _parameter_names(cell)
+    _name(carry, carry_name, 0)
+    ys = []
+    for t, parts in enumerate(zip(*map(unstack, sequences), strict=True), start=1):
+        with scope(step=t):
+            x = parts if isinstance(xs, tuple) else parts[0]
+            _name(x, x_name, t)
+            returned = cell(carry, x)
+            if not isinstance(returned, tuple) or len(returned) != 2:
+                raise TypeError(f"unroll: the cell must return a pair (carry, y), got {type(returned).__name__} at step {t}")
+            carry, y = returned
+            _name(carry, carry_name, t)
+            _name(y, output, t)
+        ys.append(y)
+    return carry, _stacked(ys)
+
+
+def _stacked(ys: Sequence[Any]) -> Any:
+    if isinstance(ys[0], tuple):
+        return tuple(_stacked(column) for column in zip(*ys, strict=True))
+    return None if ys[0] is None else stack(ys)
+
+
+def _parameter_names(cell: Callable[..., Any]) -> tuple[str, str]:
+    names = [p for p in inspect.signature(getattr(cell, "forward", cell)).parameters if p != "self"]
+    return (names[0], names[1]) if len(names) >= 2 else ("h", "x")
+
+
+def _tensors(tree: Any) -> Iterator[Tensor]:
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, tuple):
+        for part in tree:
+            yield from _tensors(part)
+
+
+def _name(tree: Any, name: str, t: int) -> None:
+    """Give name_t to tensors that have no name yet; where there are several, number them."""
+    tensors = list(_tensors(tree))
+    for i, tensor in enumerate(tensors):
+        if tensor.name is None:
+            tensor.name = f"{name}_{t}" if len(tensors) == 1 else f"{name}{i + 1}_{t}"

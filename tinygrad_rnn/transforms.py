@@ -1,0 +1,181 @@
+"""Functions to functions: `grad` and its kin. They nest to any depth and mix freely, because rules are made of operations.
+
+Each takes a function of tensors and calls it with *fresh* variables, which stand for the arguments in this differentiation alone. So a
+nested one can't confuse its variable with the outer one's, even where both have the same value:
+
+>>> def f(x):
+...     return x * grad(lambda y: x + y)(x)  # the inner derivative is 1, whatever x is
+>>> grad(f)(3.0).item()
+1.0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .backward import cotangent_for, pull
+from .forward import Dual, new_level, split
+from .tape import Node, Tensor, enable_grad, primitive
+
+__all__ = ["grad", "hvp", "jvp", "value_and_grad", "vjp"]
+
+
+@primitive("linear", [lambda ct: ct])
+def _variable(x: ArrayLike) -> Any:
+    """X itself, as a node of its own."""
+    return x
+
+
+def _argument(what: str, i: int, x: Any) -> Tensor:
+    t = x if isinstance(x, Tensor) else Tensor(np.asarray(x))
+    if t.dtype.kind in "iub" and not isinstance(x, (Tensor, np.ndarray)):
+        t = Tensor(t.value.astype(float))  # a Python number
+    if t.dtype.kind != "f":
+        raise TypeError(f"{what}: argument {i} must be of floating-point numbers to differentiate by it, got dtype {t.dtype}")
+    return t
+
+
+def _fresh(x: Tensor) -> Tensor:
+    """A new variable with the value of x: on the tape it descends from x, if x is on it."""
+    if isinstance(x, Dual):
+        return Dual(_fresh(x.primal), x.tangent, x.level)
+    if x.requires_grad:
+        return _variable(x)
+    return Tensor(x.value, Node(x.value, True))
+
+
+def _depends_on_others(outputs: Sequence[Tensor], variables: Sequence[Tensor]) -> bool:
+    """Whether anything but the variables could be differentiated through these outputs: then the backward must be recorded."""
+    own = {v.node for v in variables}
+    seen: set[Node] = set()
+    stack = [t.node for t in outputs if t.node is not None and t.node.needs_grad]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if node in own:
+            if node.plan is not None:  # it stands for a recorded argument
+                return True
+            continue
+        if node.plan is None:
+            return True
+        stack += [p for p in node.parents if p is not None and p.needs_grad]
+    return False
+
+
+def _call(what: str, f: Callable[..., Any], args: Sequence[Any]) -> Tensor:
+    with enable_grad():
+        out = f(*args)
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{what}: the function must return a tensor, got {type(out).__name__}")
+    return out
+
+
+def vjp(f: Callable[..., Tensor], *primals: Any) -> tuple[Tensor, Callable[[Any], tuple[Tensor, ...]]]:
+    """f(*primals), and its pullback: ct ↦ (ctᵀ ∂f/∂primal_i)_i. The pullback can be called many times.
+
+    >>> y, pullback = vjp(lambda x: x * x, np.array([1.0, 2.0]))
+    >>> pullback(np.array([1.0, 10.0]))
+    (tensor([ 2., 40.]),)
+    """
+    arguments = [_argument("vjp", i, p) for i, p in enumerate(primals)]
+    variables = [_fresh(a) for a in arguments]
+    out = _call("vjp", f, variables)
+    record = _depends_on_others([out], variables)
+
+    def pullback(ct: Any) -> tuple[Tensor, ...]:
+        return _pull("vjp", out, cotangent_for("vjp", out, ct), variables, record, free=False)
+
+    return _result(out, record), pullback
+
+
+def _pull(what: str, out: Tensor, ct: Tensor, variables: Sequence[Tensor], record: bool, free: bool) -> tuple[Tensor, ...]:
+    record = record or ct.requires_grad or isinstance(ct, Dual) or isinstance(out, Dual)
+    found = pull([out], [ct], variables, record=record, free=free and not record)
+    return tuple(Tensor(np.zeros(v.shape, v.dtype)) if g is None else g for v, g in zip(variables, found, strict=True))
+
+
+def _result(out: Tensor, record: bool) -> Tensor:
+    return out if record or isinstance(out, Dual) else out.detach()
+
+
+def value_and_grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> Callable[..., tuple[Tensor, Any]]:
+    """The function x ↦ (f(x), ∇f(x)) of a scalar function.
+
+    Args:
+        f: takes tensors, returns a scalar tensor.
+        argnums: the arguments to differentiate by; a gradient for one number, a tuple of them for a sequence.
+    """
+    return _value_and_grad("value_and_grad", f, argnums)
+
+
+def grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """The gradient function x ↦ ∇f(x) of a scalar function.
+
+    Args:
+        f: takes tensors, returns a scalar tensor.
+        argnums: the arguments to differentiate by; a gradient for one number, a tuple of them for a sequence.
+
+    >>> from tinygrad_rnn import tanh
+    >>> grad(grad(tanh))(0.5).item()  # -2 tanh (1 - tanh²)
+    -0.72686...
+    """
+    both = _value_and_grad("grad", f, argnums)
+    return lambda *args: both(*args)[1]
+
+
+def _value_and_grad(what: str, f: Callable[..., Tensor], argnums: int | Sequence[int]) -> Callable[..., tuple[Tensor, Any]]:
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    def transformed(*args: Any) -> tuple[Tensor, Any]:
+        for n in numbers:
+            if not -len(args) <= n < len(args):
+                raise ValueError(f"{what}: argnums names argument {n}, but the function was called with {len(args)}")
+        places = [n % len(args) for n in numbers]
+        variables = {n: _fresh(_argument(what, n, args[n])) for n in dict.fromkeys(places)}
+        out = _call(what, f, [variables.get(i, a) for i, a in enumerate(args)])
+        if out.shape != ():
+            raise ValueError(f"{what}: the function must return a scalar, got a tensor of shape {out.shape}; vjp takes any shape")
+        own = list(variables.values())
+        record = _depends_on_others([out], own)
+        one = Tensor(np.ones((), out.dtype))
+        gradients = dict(zip(variables, _pull(what, out, one, own, record, free=True), strict=True))
+        results = tuple(gradients[n] for n in places)
+        return _result(out, record), results[0] if isinstance(argnums, int) else results
+
+    return transformed
+
+
+def jvp(f: Callable[..., Tensor], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Tensor, Tensor]:
+    """f(*primals) and its derivative along the tangents, (∂f/∂primals) · tangents, in forward mode: nothing is recorded for it.
+
+    >>> y, dy = jvp(lambda x: x * x, (np.array([1.0, 2.0]),), (np.array([1.0, 1.0]),))
+    >>> dy
+    tensor([2., 4.])
+    """
+    if len(primals) != len(tangents):
+        raise ValueError(f"jvp: {len(primals)} primals want as many tangents, got {len(tangents)}")
+    level = new_level()
+    duals = []
+    for i, (p, t) in enumerate(zip(primals, tangents, strict=True)):
+        x = _argument("jvp", i, p)
+        duals.append(Dual(x, cotangent_for(f"jvp: tangent {i}", x, t), level))
+    out = f(*duals)
+    if not isinstance(out, Tensor):
+        raise TypeError(f"jvp: the function must return a tensor, got {type(out).__name__}")
+    y, dy = split(out, level)
+    return y, Tensor(np.zeros(y.shape, y.dtype)) if dy is None else dy
+
+
+def hvp(f: Callable[[Tensor], Tensor], x: Any, v: Any) -> Tensor:
+    """The Hessian of a scalar function at x times v, without forming it: the derivative of ∇f along v.
+
+    >>> hvp(lambda x: (x**3).sum(), np.array([1.0, 2.0]), np.array([1.0, 1.0]))  # H = diag(6x)
+    tensor([ 6., 12.])
+    """
+    return jvp(grad(f), (x,), (v,))[1]
