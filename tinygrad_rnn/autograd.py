@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -29,19 +30,22 @@ def grad(
         retain_graph: keep the residuals for another backward; by default only with `create_graph`.
 
     Raises `RuntimeError` if an output or input needs no gradient, or if an input has no influence on any output.
+
     """
     ys = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
     xs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-    given = (cotangents,) if isinstance(outputs, Tensor) or cotangents is None else tuple(cotangents)  # type: ignore[arg-type]
-    if cotangents is None:
-        given = (None,) * len(ys)
+    given: Any = (None,) * len(ys) if cotangents is None else cotangents
+    if isinstance(outputs, Tensor):
+        given = (cotangents,)
     if len(given) != len(ys):
         raise ValueError(f"autograd.grad: {len(ys)} outputs want as many cotangents, got {len(given)}")
     for i, t in enumerate(ys):
         recorded(f"autograd.grad: outputs[{i}]", t)
     for i, t in enumerate(xs):
         recorded(f"autograd.grad: inputs[{i}]", t)
-    cts = [cotangent_for(f"autograd.grad: outputs[{i}]", y, ct) for i, (y, ct) in enumerate(zip(ys, given, strict=True))]
+    cts = [
+        cotangent_for(f"autograd.grad: outputs[{i}]", y, ct) for i, (y, ct) in enumerate(zip(ys, given, strict=True))
+    ]
     keep = create_graph if retain_graph is None else retain_graph
     found = pull(ys, cts, xs, record=create_graph, free=not keep)
     for i, (x, ct) in enumerate(zip(xs, found, strict=True)):

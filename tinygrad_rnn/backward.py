@@ -1,7 +1,8 @@
 """Reverse mode: the walk that pulls cotangents back over the tape.
 
-`walk` goes through the nodes in reverse order of creation. At each one the cotangent is complete, because everything computed from it came
-later and has been visited; its rules then say what to add to each parent's. `Tensor.backward` and `pull` are what it is used for.
+`walk` goes through the nodes in reverse order of creation. At each one the cotangent is complete, because everything
+computed from it came later and has been visited; its rules then say what to add to each parent's. `Tensor.backward`
+and `pull` are what it is used for.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .seal import Seal
 from .tape import Array, Node, Plan, Rule, Tensor, enable_grad
 
 __all__ = ["backward", "cotangent_for", "pull", "recorded", "walk"]
@@ -73,8 +75,9 @@ def walk(
         free: drop each node's residuals on leaving it.
         record: run the rules on tensors, so that the result can be differentiated.
 
-    Nothing is computed before the whole graph was found to be there and unharmed. The array given for a leaf or a wanted node shares no
-    memory with any other.
+    Nothing is computed before the whole graph was found to be there and unharmed. The array given for a leaf or a
+    wanted node shares no memory with any other.
+
     """
     order = _leading_to(wanted, from_=[node for node, _ in roots])
     _check_unharmed(order)
@@ -121,7 +124,9 @@ class _Sums:
 
     def __init__(self) -> None:
         self.totals: dict[Node, Any] = {}
-        self.owned: set[Node] = set()  # whose total is an array that nobody else has, so that it may be added to in place
+        self.owned: set[Node] = (
+            set()
+        )  # whose total is an array that nobody else has, so that it may be added to in place
         self.waiting: dict[Node, dict[Rule, tuple[Rule, list[tuple[Any, ...]]]]] = {}
 
     def add(self, node: Node, ct: Any, use: tuple[Any, ...] = ()) -> None:
@@ -170,7 +175,9 @@ def _fitted(ct: Any, node: Node) -> Any:
     if ct.shape != node.shape:
         lead = ct.ndim - len(node.shape)
         if lead >= 0:
-            ct = ct.sum(axis=(*range(lead), *[lead + i for i, n in enumerate(node.shape) if n == 1 != ct.shape[lead + i]]))
+            ct = ct.sum(
+                axis=(*range(lead), *[lead + i for i, n in enumerate(node.shape) if n == 1 != ct.shape[lead + i]])
+            )
         if ct.size != math.prod(node.shape):
             raise RuntimeError(f"backward: a rule gave a cotangent of shape {ct.shape} to {node}")
         ct = ct.reshape(node.shape)
@@ -210,7 +217,7 @@ def _leading_to(wanted: set[Node] | None, *, from_: Sequence[Node]) -> list[Node
 
 
 def _check_unharmed(order: Sequence[Node]) -> None:
-    seals = {}
+    seals: dict[Seal, None] = {}
     for node in order:
         if node.saved is None:
             raise RuntimeError(

@@ -28,10 +28,10 @@ def check_grads(
     step: float = 1e-5,
     seed: int = 0,
 ) -> None:
-    """Check ∂f/∂args along random directions u, against (f(x + hu) − f(x − hu)) / 2h; raise `GradientError` if it is wrong.
+    """Check ∂f/∂args along random directions u against (f(x + hu) − f(x − hu)) / 2h; raise `GradientError` if wrong.
 
-    Forward mode: J u equals the difference quotient. Reverse mode: ⟨ct, J u⟩ equals ⟨Jᵀ ct, u⟩ for a random ct. Then the same of
-    the derivative itself, up to `order`; so each mode is checked inside the other.
+    Forward mode: J u equals the difference quotient. Reverse mode: ⟨ct, J u⟩ equals ⟨Jᵀ ct, u⟩ for a random ct. Then
+    the same of the derivative itself, up to `order`; so each mode is checked inside the other.
 
     Args:
         f: takes tensors, returns a tensor of any shape.
@@ -42,6 +42,7 @@ def check_grads(
         atol: absolute tolerance.
         step: h.
         seed: of the directions.
+
     """
     arrays = [np.asarray(a.value if isinstance(a, Tensor) else a, np.float64) for a in args]
     for mode in modes:
@@ -83,16 +84,22 @@ def _check(
         pulled = pullback(ct)
         for a, g in zip(args, pulled, strict=True):
             if g.shape != a.shape or g.dtype != a.dtype:
-                raise GradientError(f"check_grads: a gradient has shape {g.shape}, dtype {g.dtype}; want {a.shape}, {a.dtype}")
-        compare("reverse", sum(float(np.vdot(g.value, u)) for g, u in zip(pulled, us, strict=True)), float(np.vdot(ct, numeric)))
+                raise GradientError(
+                    f"check_grads: a gradient has shape {g.shape}, dtype {g.dtype}; want {a.shape}, {a.dtype}"
+                )
+        compare(
+            "reverse",
+            sum(float(np.vdot(g.value, u)) for g, u in zip(pulled, us, strict=True)),
+            float(np.vdot(ct, numeric)),
+        )
     if order > 1:
         if "forward" in modes:
             along = [Tensor(u) for u in us]
             _check(lambda *xs: jvp(f, xs, along)[1], args, order - 1, modes, rtol, atol, step, rng, (*path, "forward"))
         if "reverse" in modes:
             for i in range(len(args)):
-                g = _nth_gradient(f, ct, i)
-                _check(g, args, order - 1, modes, rtol, atol, step, rng, (*path, "reverse"))
+                nth = _nth_gradient(f, ct, i)
+                _check(nth, args, order - 1, modes, rtol, atol, step, rng, (*path, "reverse"))
 
 
 def _nth_gradient(f: Callable[..., Tensor], ct: Any, i: int) -> Callable[..., Tensor]:

@@ -1,8 +1,8 @@
 """Forward mode: tensors that carry a tangent. It needs no tape, so its memory doesn't grow with the length of a loop.
 
-A `Dual` is x + ε ẋ with ε² = 0. A primitive's kind says how the tangent moves on: an elementwise rule is its own (its Jacobian is
-diagonal, hence its own transpose), a linear primitive is applied to the tangent, a bilinear one twice; for the others the reverse rule, which
-is linear in the cotangent, is transposed.
+A `Dual` is x + ε ẋ with ε² = 0. A primitive's kind says how the tangent moves on: an elementwise rule is its own (its
+Jacobian is diagonal, hence its own transpose), a linear primitive is applied to the tangent, a bilinear one twice;
+for the others the reverse rule, which is linear in the cotangent, is transposed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _levels = itertools.count(1)
 
 
 def new_level() -> int:
-    """A number for a forward pass; higher than those of the passes that it runs inside, so that nested ones aren't confused."""
+    """A number for a forward pass, higher than those of the passes that it runs inside: nested ones aren't confused."""
     return next(_levels)
 
 
@@ -53,7 +53,9 @@ class Dual(Tensor):
             else:
                 rules = prim.rules[:1] * len(args) if prim.variadic else prim.rules
                 residuals = [prim.source(name)(primals, out, kwargs) for name in prim.asks[0 if prim.variadic else i]]
-                part = rules[i](t, *residuals) if prim.kind == "elementwise" else _transposed(rules[i], residuals, out, t)
+                part = (
+                    rules[i](t, *residuals) if prim.kind == "elementwise" else _transposed(rules[i], residuals, out, t)
+                )
             total = part if total is None else total + part
         if total.shape != out.shape:  # an argument that was broadcast
             total = total + np.zeros(out.shape, total.dtype)
@@ -71,7 +73,9 @@ class Dual(Tensor):
         y, dy = zip(*[split(t, level) for t in outputs], strict=True)
         c, dc = zip(*[split(t, level) for t in cts], strict=True)
         primals = pull(y, c, inputs, record=True, free=False)
-        pairs = [(o, w) for o, w in (*zip(y, dc, strict=True), *zip(dy, c, strict=True)) if o is not None and w is not None]
+        pairs = [
+            (o, w) for o, w in (*zip(y, dc, strict=True), *zip(dy, c, strict=True)) if o is not None and w is not None
+        ]
         tangents = pull([o for o, _ in pairs], [w for _, w in pairs], inputs, record=True, free=False)
         return [
             p if t is None else Dual(Tensor(_zeros(x)) if p is None else p, t, level)
@@ -80,12 +84,12 @@ class Dual(Tensor):
 
 
 def split(t: Any, level: int) -> tuple[Any, Any]:
-    """The primal and the tangent of a dual of this level; anything else is its own primal and has no tangent (`None`)."""
+    """The primal and tangent of a dual of this level; anything else is its own primal, with no tangent (`None`)."""
     return (t.primal, t.tangent) if isinstance(t, Dual) and t.level == level else (t, None)
 
 
 def _transposed(rule: Callable[..., Any], residuals: Sequence[Any], out: Tensor, tangent: Tensor) -> Tensor:
-    """The jvp of a general primitive: its rule is a linear map of the cotangent, and the transpose of that map is the jvp."""
+    """The jvp of a general primitive: its rule is a linear map of the cotangent, whose transpose is the jvp."""
     zeros = _zeros(out)
     ct = Tensor(zeros, Node(zeros, True))
     with enable_grad():

@@ -25,7 +25,9 @@ class GraphNode:
 
     id: int
     op: str  # "tanh", "matmul", ...; "" for leaves
-    kind: Literal["leaf", "constant", "operation"]  # a leaf takes a gradient; a constant is a named input that takes none
+    kind: Literal[
+        "leaf", "constant", "operation"
+    ]  # a leaf takes a gradient; a constant is a named input that takes none
     name: str | None
     shape: tuple[int, ...]
     dtype: str

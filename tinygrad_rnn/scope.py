@@ -25,7 +25,8 @@ class Scope:
         return "/".join((() if self.step is None else (f"t={self.step}",)) + self.path)
 
 
-_scope: ContextVar[Scope] = ContextVar("scope", default=Scope())
+_OUTERMOST = Scope()
+_scope: ContextVar[Scope] = ContextVar("scope", default=_OUTERMOST)
 
 current_scope = _scope.get
 

@@ -1,8 +1,9 @@
 """Seals: how the tape notices a write to an array that a pending backward still needs.
 
-An array that a user can reach (a leaf's, a constant operand, or a view of one) may be changed at any time, by NumPy, behind
-the tape's back. When a node keeps such an array, the tape seals it with a checksum; before a backward computes anything it checks the seals
-of all the nodes it will visit. The nodes that keep an array share one seal, and it goes when the last of them lets go.
+An array that a user can reach (a leaf's, a constant operand, or a view of one) may be changed at any time, by NumPy,
+behind the tape's back. When a node keeps such an array, the tape seals it with a checksum; before a backward computes
+anything it checks the seals of all the nodes it will visit. The nodes that keep an array share one seal, and it goes
+when the last of them lets go.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import numpy.typing as npt
 
 __all__ = ["Seal", "seal", "turned"]
 
-_seals: dict[int, weakref.ref[Seal]] = {}  # by the id of the array; a live seal keeps its array, so no other can have that id
+_seals: dict[
+    int, weakref.ref[Seal]
+] = {}  # by the id of the array; a live seal keeps its array, so no other can have that id
 _sweep_at = 1024
 
 
@@ -36,14 +39,14 @@ class Seal:
         """Raise `RuntimeError` if the array is not what it was."""
         if _checksum(self.array) != self.checksum:
             raise RuntimeError(
-                f"backward: the array of {self.name} (shape {self.array.shape}, dtype {self.array.dtype}) was written to "
-                "after the forward pass used it and before this backward, which needs the old values; "
+                f"backward: the array of {self.name} (shape {self.array.shape}, dtype {self.array.dtype}) was written "
+                "to after the forward pass used it and before this backward, which needs the old values; "
                 "write to it after backward(), or give the forward pass a copy"
             )
 
 
 def seal(array: npt.NDArray[Any], name: str, op: str) -> Seal:
-    """The seal of an array, made if there is none that is still in use. `name` and `op` say what an error calls the array."""
+    """The seal of an array, made if none is in use. `name` and `op` say what an error calls the array."""
     global _sweep_at
     ref = _seals.get(id(array))
     found = None if ref is None else ref()
@@ -58,8 +61,9 @@ def seal(array: npt.NDArray[Any], name: str, op: str) -> Seal:
 
 
 def turned(matrix: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The transpose of a matrix. From the second use of a sealed one on, a contiguous copy, which BLAS multiplies by up to twice as fast.
+    """The transpose of a matrix; of a sealed one, from its second use on, as a contiguous copy.
 
+    BLAS multiplies by that up to twice as fast.
     A weight of a recurrent network is used once every time step, and between sealing and backward it can't change.
     """
     ref = _seals.get(id(matrix))
@@ -76,11 +80,11 @@ _BLOCK = 1 << 13  # bytes
 _WEIGHTS = np.random.default_rng(0).integers(0, 1 << 63, _BLOCK // 8, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
 
-def _checksum(array: npt.NDArray[Any]) -> int:
+def _checksum(array: Any) -> int:
     """A number that any change of the array changes: a CRC; of a larger array the CRC of weighted sums over blocks.
 
-    The weights are odd, so that a change of one word alone always shows, and differ, so that exchanging two does. It takes a third of the
-    time of a CRC of all the bytes.
+    The weights are odd, so that a change of one word alone always shows, and differ, so that exchanging two does. It
+    takes a third of the time of a CRC of all the bytes.
     """
     if not array.flags.c_contiguous:
         array = np.ascontiguousarray(array)
@@ -88,4 +92,5 @@ def _checksum(array: npt.NDArray[Any]) -> int:
         return zlib.crc32(array)
     data = array.reshape(-1).view(np.uint8)
     whole = len(data) // _BLOCK * _BLOCK
-    return zlib.crc32(data[whole:], zlib.crc32(data[:whole].view(np.uint64).reshape(-1, _BLOCK // 8) @ _WEIGHTS))
+    sums: Any = data[:whole].view(np.uint64).reshape(-1, _BLOCK // 8) @ _WEIGHTS
+    return zlib.crc32(data[whole:], zlib.crc32(sums))

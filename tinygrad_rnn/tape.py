@@ -1,9 +1,10 @@
 """The tape: tensors, the nodes that record how they were made, and the primitives that do the recording.
 
-A `Tensor` is a disposable handle: an array and, if a gradient is wanted, a `Node`. A `Primitive` is a NumPy function with one
-derivative rule per argument. Calling one on tensors computes the result and, when an argument needs a gradient, *records* a node: its
-parents, and the residuals that the rules ask for by name. Nodes are numbered as they are made, so the order of creation is a
-topological order. `backward.py` walks it in reverse; for an unrolled RNN that is backpropagation through time, and nothing here knows it.
+A `Tensor` is a disposable handle: an array and, if a gradient is wanted, a `Node`. A `Primitive` is a NumPy function
+with one derivative rule per argument. Calling one on tensors computes the result and, when an argument needs a
+gradient, *records* a node: its parents, and the residuals that the rules ask for by name. Nodes are numbered as they
+are made, so the order of creation is a topological order. `backward.py` walks it in reverse; for an unrolled RNN that
+is backpropagation through time, and nothing here knows it.
 """
 
 from __future__ import annotations
@@ -71,8 +72,21 @@ class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name
 class Node:
     """One recorded operation, leaf or named constant. It holds arrays and other nodes, never a tensor: no cycles."""
 
-    __slots__ = ("dtype", "grad", "grad_norm", "index", "name", "needs_grad", "origin", "parents", "plan", "saved", "scope")
-    __slots__ += ("seals", "shape")
+    __slots__ = (
+        "dtype",
+        "grad",
+        "grad_norm",
+        "index",
+        "name",
+        "needs_grad",
+        "origin",
+        "parents",
+        "plan",
+        "saved",
+        "scope",
+        "seals",
+        "shape",
+    )
 
     def __init__(
         self,
@@ -204,12 +218,16 @@ class Tensor(Methods):
         self._require_leaf("grad")
         array = np.array(grad)
         if array.shape != self.shape or array.dtype != self.dtype:
-            raise ValueError(f"grad: want shape {self.shape} and dtype {self.dtype}, got {array.shape} and {array.dtype}")
+            raise ValueError(
+                f"grad: want shape {self.shape} and dtype {self.dtype}, got {array.shape} and {array.dtype}"
+            )
         self.node.grad = array
 
     def _require_leaf(self, what: str) -> None:
         if not self.is_leaf:
-            raise RuntimeError(f"{what}: the result of {self.node} is not a leaf, so its {what} can't be set; detach() it first")
+            raise RuntimeError(
+                f"{what}: the result of {self.node} is not a leaf, so its {what} can't be set; detach() it first"
+            )
 
     def numpy(self) -> Array:
         """The array, as `data`."""
@@ -238,8 +256,9 @@ class Tensor(Methods):
 class Plan:
     """What a backward does at a node, for one choice of arguments that need a gradient; made once for each choice.
 
-    `saves` names the residuals that these arguments' rules ask for between them: `arrays` are those that are an argument (its
-    position) or the result (−1), the others come from `extras`. `steps` are (argnum, rule, which residuals it takes, its pooled form).
+    `saves` names the residuals that these arguments' rules ask for between them: `arrays` are those that are an
+    argument (its position) or the result (−1), the others come from `extras`. `steps` are (argnum, rule, which
+    residuals it takes, its pooled form).
     """
 
     __slots__ = ("arrays", "extras", "primitive", "saves", "steps")
@@ -247,7 +266,9 @@ class Plan:
     def __init__(self, primitive: Primitive, argnums: Sequence[int]) -> None:
         self.primitive = primitive
         names = list(dict.fromkeys(name for i in argnums for name in primitive.asks[i]))
-        position = {"out": -1} if primitive.variadic else {"out": -1, **{a: i for i, a in enumerate(primitive.arguments)}}
+        position = (
+            {"out": -1} if primitive.variadic else {"out": -1, **{a: i for i, a in enumerate(primitive.arguments)}}
+        )
         names.sort(key=lambda name: name not in position)
         self.saves = tuple(names)
         self.arrays = tuple(position[name] for name in names if name in position)
@@ -261,21 +282,27 @@ class Plan:
 class Primitive:
     """A NumPy function and its derivative: `forward`, one rule per argument, and the kind, which gives the rest.
 
-    A rule maps the cotangent of the result to that of its argument. Its parameters' names say what it needs: first `ct`;
-    then `out` (the result), an argument's name (its array), an argument's name + `_shape` (its shape only), or a keyword of the
-    forward. The tape keeps those and nothing else. A rule is written with operators and this package's functions, so that it runs on
-    arrays (and records nothing) or on tensors (and can be differentiated). The machinery sums a rule's result down to its
-    argument's shape, so rules never unbroadcast.
+    A rule maps the cotangent of the result to that of its argument. Its parameters' names say what it needs: first
+    `ct`; then `out` (the result), an argument's name (its array), an argument's name + `_shape` (its shape only), or
+    a keyword of the forward. The tape keeps those and nothing else. A rule is written with operators and this
+    package's functions, so that it runs on arrays (and records nothing) or on tensors (and can be differentiated).
+    The machinery sums a rule's result down to its argument's shape, so rules never unbroadcast.
     """
 
     def __init__(
-        self, forward: Callable[..., Any], kind: Kind, rules: Sequence[Rule | None] | Rule, pooled: dict[int, Rule] | None
+        self,
+        forward: Callable[..., Any],
+        kind: Kind,
+        rules: Sequence[Rule | None] | Rule,
+        pooled: dict[int, Rule] | None,
     ) -> None:
         self.forward = forward
         self.name = forward.__name__.strip("_")
         self.kind: Kind = kind
         parameters = inspect.signature(forward).parameters.values()
-        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)  # one joint rule gives a tuple of cotangents
+        self.variadic = any(
+            p.kind is p.VAR_POSITIONAL for p in parameters
+        )  # one joint rule gives a tuple of cotangents
         self.arguments = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
         self.keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
         self.rules: list[Any] = [rules] if callable(rules) else list(rules)
@@ -295,10 +322,16 @@ class Primitive:
         if name in self.keywords:
             return lambda args, out, kwargs: kwargs[name]
         if argument in self.arguments and self.variadic:
-            return (lambda args, out, kwargs: tuple(args)) if argument == name else lambda args, out, kwargs: [_shape(a) for a in args]
+            return (
+                (lambda args, out, kwargs: tuple(args))
+                if argument == name
+                else lambda args, out, kwargs: [_shape(a) for a in args]
+            )
         if argument in self.arguments:
             i = self.arguments.index(argument)
-            return (lambda args, out, kwargs: args[i]) if argument == name else lambda args, out, kwargs: _shape(args[i])
+            return (
+                (lambda args, out, kwargs: args[i]) if argument == name else lambda args, out, kwargs: _shape(args[i])
+            )
         raise TypeError(
             f"{self.name}: a rule asks for {name!r}; it can have 'out', {', '.join(map(repr, self.arguments))} "
             f"(or their _shape), or a keyword ({', '.join(map(repr, self.keywords)) or 'none here'})"
@@ -330,13 +363,15 @@ def primitive(
     """Make a NumPy function differentiable: arrays positional, settings by keyword.
 
     Args:
-        kind: *elementwise* (with broadcasting; a rule is its own jvp), *linear* (its jvp is itself), *bilinear* (its jvp is two
-            calls) or *general* (its jvp is the transposed rule).
-        rules: one an argument, `None` where there is no derivative; for `f(*xs)` one, which returns a cotangent for each.
-        pooled: for an argument, its rule for many uses at once: every parameter is a list with an entry for each use, the
-            result is their sum. It turns T small products into one large one.
+        kind: *elementwise* (with broadcasting; a rule is its own jvp), *linear* (its jvp is itself), *bilinear* (its
+            jvp is two calls) or *general* (its jvp is the transposed rule).
+        rules: one an argument, `None` where there is no derivative; for `f(*xs)` one, which returns a cotangent for
+            each.
+        pooled: for an argument, its rule for many uses at once: every parameter is a list with an entry for each use,
+            the result is their sum. It turns T small products into one large one.
 
     Called on arrays, the function returns a plain array and records nothing; called on tensors, a tensor.
+
     """
 
     def decorate(forward: Callable[P, Any]) -> Callable[P, Tensor]:
@@ -386,11 +421,14 @@ def primitive(
 
 def _record(plan: Plan, parents: list[Node | None], values: list[Any], out: Array, kwargs: dict[str, Any]) -> Node:
     if out.dtype.kind != "f":
-        raise TypeError(f"{plan.primitive.name}: only real floating-point results have a gradient, got dtype {out.dtype}")
+        raise TypeError(
+            f"{plan.primitive.name}: only real floating-point results have a gradient, got dtype {out.dtype}"
+        )
     origin = None
     if out.base is not None or out is values[0]:
         origin = _origin(parents, values, out)
-    # Arrays that the outside can write to (a leaf's, a constant, a view of one) are sealed; results of the tape's own are not.
+    # Arrays that the outside can write to (a leaf's, a constant, a view of one) are sealed; results of the tape's own
+    # are not.
     saved: list[Any] = []
     seals: list[Seal] = []
     for i in plan.arrays:
@@ -407,7 +445,9 @@ def _record(plan: Plan, parents: list[Node | None], values: list[Any], out: Arra
     if plan.extras:
         saved += [source(values, out, kwargs) for source in plan.extras]
     if plan.primitive.variadic and plan.primitive.arguments[0] in plan.saves:
-        seals += [seal(v, _called(parents, i), plan.primitive.name) for i, v in enumerate(values) if type(v) is np.ndarray]
+        seals += [
+            seal(v, _called(parents, i), plan.primitive.name) for i, v in enumerate(values) if type(v) is np.ndarray
+        ]
     return Node(out, True, plan, parents, saved, seals, origin)
 
 
@@ -421,7 +461,13 @@ def _origin(parents: Sequence[Node | None], values: Sequence[Any], out: Array) -
 
 def _called(parents: Sequence[Node | None], i: int) -> str:
     parent = parents[i] if i >= 0 else None
-    return parent.name if parent is not None and parent.name is not None else f"argument {i + 1}" if i >= 0 else "the result"
+    return (
+        parent.name
+        if parent is not None and parent.name is not None
+        else f"argument {i + 1}"
+        if i >= 0
+        else "the result"
+    )
 
 
 def _explained(prim: Primitive, values: Sequence[Any], error: Exception) -> Exception:

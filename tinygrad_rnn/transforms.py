@@ -1,7 +1,8 @@
-"""Functions to functions: `grad` and its kin. They nest to any depth and mix freely, because rules are made of operations.
+"""Functions to functions: `grad` and its kin. They nest and mix freely, because rules are made of operations.
 
-Each takes a function of tensors and calls it with *fresh* variables, which stand for the arguments in this differentiation alone. So a
-nested one can't confuse its variable with the outer one's, even where both have the same value:
+Each takes a function of tensors and calls it with *fresh* variables, which stand for the arguments in this
+differentiation alone. So a nested one can't confuse its variable with the outer one's, even where both have the same
+value:
 
 >>> def f(x):
 ...     return x * grad(lambda y: x + y)(x)  # the inner derivative is 1, whatever x is
@@ -35,7 +36,9 @@ def _argument(what: str, i: int, x: Any) -> Tensor:
     if t.dtype.kind in "iub" and not isinstance(x, (Tensor, np.ndarray)):
         t = Tensor(t.value.astype(float))  # a Python number
     if t.dtype.kind != "f":
-        raise TypeError(f"{what}: argument {i} must be of floating-point numbers to differentiate by it, got dtype {t.dtype}")
+        raise TypeError(
+            f"{what}: argument {i} must be of floating-point numbers to differentiate by it, got dtype {t.dtype}"
+        )
     return t
 
 
@@ -49,10 +52,10 @@ def _fresh(x: Tensor) -> Tensor:
 
 
 def _depends_on_others(outputs: Sequence[Tensor], variables: Sequence[Tensor]) -> bool:
-    """Whether anything but the variables could be differentiated through these outputs: then the backward must be recorded."""
-    own = {v.node for v in variables}
+    """Whether anything but the variables could be differentiated through the outputs: then the backward is recorded."""
+    own = {part.node for v in variables for part in _parts(v)[:1]}
     seen: set[Node] = set()
-    stack = [t.node for t in outputs if t.node is not None and t.node.needs_grad]
+    stack = [t.node for output in outputs for t in _parts(output) if t.node is not None and t.node.needs_grad]
     while stack:
         node = stack.pop()
         if node in seen:
@@ -66,6 +69,16 @@ def _depends_on_others(outputs: Sequence[Tensor], variables: Sequence[Tensor]) -
             return True
         stack += [p for p in node.parents if p is not None and p.needs_grad]
     return False
+
+
+def _parts(t: Tensor) -> list[Tensor]:
+    """The plain tensors that a dual is made of, the innermost primal first; a plain tensor is its own only part."""
+    return [*_parts(t.primal), *_parts(t.tangent)] if isinstance(t, Dual) else [t]
+
+
+def _cut(t: Tensor) -> Tensor:
+    """The same values and tangents, off the tape."""
+    return Dual(_cut(t.primal), _cut(t.tangent), t.level) if isinstance(t, Dual) else t.detach()
 
 
 def _call(what: str, f: Callable[..., Any], args: Sequence[Any]) -> Tensor:
@@ -94,14 +107,18 @@ def vjp(f: Callable[..., Tensor], *primals: Any) -> tuple[Tensor, Callable[[Any]
     return _result(out, record), pullback
 
 
-def _pull(what: str, out: Tensor, ct: Tensor, variables: Sequence[Tensor], record: bool, free: bool) -> tuple[Tensor, ...]:
-    record = record or ct.requires_grad or isinstance(ct, Dual) or isinstance(out, Dual)
-    found = pull([out], [ct], variables, record=record, free=free and not record)
-    return tuple(Tensor(np.zeros(v.shape, v.dtype)) if g is None else g for v, g in zip(variables, found, strict=True))
+def _pull(
+    what: str, out: Tensor, ct: Tensor, variables: Sequence[Tensor], record: bool, free: bool
+) -> tuple[Tensor, ...]:
+    keep = record or any(part.requires_grad for part in _parts(ct))
+    needs_tensors = keep or isinstance(ct, Dual) or isinstance(out, Dual)
+    found = pull([out], [ct], variables, record=needs_tensors, free=free and not needs_tensors)
+    gradients = [Tensor(np.zeros(v.shape, v.dtype)) if g is None else g for v, g in zip(variables, found, strict=True)]
+    return tuple(gradients) if keep else tuple(_cut(g) for g in gradients)
 
 
 def _result(out: Tensor, record: bool) -> Tensor:
-    return out if record or isinstance(out, Dual) else out.detach()
+    return out if record else _cut(out)
 
 
 def value_and_grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> Callable[..., tuple[Tensor, Any]]:
@@ -110,6 +127,7 @@ def value_and_grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -
     Args:
         f: takes tensors, returns a scalar tensor.
         argnums: the arguments to differentiate by; a gradient for one number, a tuple of them for a sequence.
+
     """
     return _value_and_grad("value_and_grad", f, argnums)
 
@@ -124,12 +142,15 @@ def grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> Callable
     >>> from tinygrad_rnn import tanh
     >>> grad(grad(tanh))(0.5).item()  # -2 tanh (1 - tanh²)
     -0.72686...
+
     """
     both = _value_and_grad("grad", f, argnums)
     return lambda *args: both(*args)[1]
 
 
-def _value_and_grad(what: str, f: Callable[..., Tensor], argnums: int | Sequence[int]) -> Callable[..., tuple[Tensor, Any]]:
+def _value_and_grad(
+    what: str, f: Callable[..., Tensor], argnums: int | Sequence[int]
+) -> Callable[..., tuple[Tensor, Any]]:
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     def transformed(*args: Any) -> tuple[Tensor, Any]:
@@ -140,7 +161,9 @@ def _value_and_grad(what: str, f: Callable[..., Tensor], argnums: int | Sequence
         variables = {n: _fresh(_argument(what, n, args[n])) for n in dict.fromkeys(places)}
         out = _call(what, f, [variables.get(i, a) for i, a in enumerate(args)])
         if out.shape != ():
-            raise ValueError(f"{what}: the function must return a scalar, got a tensor of shape {out.shape}; vjp takes any shape")
+            raise ValueError(
+                f"{what}: the function must return a scalar, got a tensor of shape {out.shape}; vjp takes any shape"
+            )
         own = list(variables.values())
         record = _depends_on_others([out], own)
         one = Tensor(np.ones((), out.dtype))
@@ -152,7 +175,7 @@ def _value_and_grad(what: str, f: Callable[..., Tensor], argnums: int | Sequence
 
 
 def jvp(f: Callable[..., Tensor], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Tensor, Tensor]:
-    """f(*primals) and its derivative along the tangents, (∂f/∂primals) · tangents, in forward mode: nothing is recorded for it.
+    """f(*primals) and its derivative along the tangents, (∂f/∂primals) · tangents, in forward mode: without the tape.
 
     >>> y, dy = jvp(lambda x: x * x, (np.array([1.0, 2.0]),), (np.array([1.0, 1.0]),))
     >>> dy

@@ -1,11 +1,11 @@
 """Backpropagation through time derived by hand, three times, in NumPy alone."""
 
-from tinygrad_rnn.bptt.double_sum import DoubleSum, double_sum
-from tinygrad_rnn.bptt.misprints import MISPRINTS, Disagreement, Misprint
-from tinygrad_rnn.bptt.model import Activation, Gradients, Parameters
-from tinygrad_rnn.bptt.numerical import Samples, central_difference, complex_step
-from tinygrad_rnn.bptt.recursion import Recursion, recursion
-from tinygrad_rnn.bptt.slides import SLIDES, SlideNumber
+from .double_sum import DoubleSum, double_sum
+from .misprints import MISPRINTS, Disagreement, Misprint
+from .model import Activation, Gradients, Parameters
+from .numerical import Samples, central_difference, complex_step
+from .recursion import Recursion, recursion
+from .slides import SLIDES, SlideNumber
 
 __all__ = [
     "MISPRINTS",

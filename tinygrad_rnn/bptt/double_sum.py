@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinygrad_rnn.bptt.model import Activation, FloatArray, Gradients, Parameters, check_sequence
+from .model import Activation, FloatArray, Gradients, Parameters, check_sequence
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from tinygrad_rnn.bptt.model import Activation, FloatArray, Parameters
-from tinygrad_rnn.bptt.numerical import complex_step
+from .model import Activation, FloatArray, Parameters
+from .numerical import complex_step
 
 _Factor: TypeAlias = Callable[[int, int], FloatArray]
 

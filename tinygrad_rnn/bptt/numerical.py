@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tinygrad_rnn.bptt.model import Activation, FloatArray, IntArray, Parameters, check_sequence
+from .model import Activation, FloatArray, IntArray, Parameters, check_sequence
 
 # float64 or complex128: the loss is one formula for both.
 _Number: TypeAlias = NDArray[np.inexact[Any]]

@@ -40,6 +40,9 @@ def sketch_block(
     sketch.edges = [(f"n{tail}", f"n{head}") for tail, head in inner]
     sketch.edges += [(name, f"n{head}") for name, (_, head) in zip(entry_names, entries, strict=True)]
     sketch.edges += [(f"n{i}", name) for i, name in zip(exits, exit_names, strict=True)]
+    if entries:  # nothing else in the rank of the entries: lines come in through it
+        fed = {head for _, head in inner} | {head for _, head in entries}
+        sketch.ties = [(entry_names[0], f"n{i}") for i in sizes if i not in fed]
     sketch.ranks = [(rank, names) for rank, names in (("source", entry_names), ("sink", exit_names)) if names]
     return sketch
 

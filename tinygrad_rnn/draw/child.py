@@ -15,12 +15,15 @@ def main() -> None:
     site, layout, output = sys.argv[1:4]
     # `-I` hides a user's site directory and PYTHONPATH, where pygraphviz may well be: the parent tells its place.
     sys.path.append(site)
-    from pygraphviz import AGraph  # type: ignore[import-untyped]
+    from pygraphviz import AGraph, DotError  # type: ignore[import-untyped]
     from pygraphviz import graphviz as gv
 
     context = gv.gvContextWithBuiltins()
     for text in json.load(sys.stdin.buffer):
-        graph = AGraph(string=text)
+        try:
+            graph = AGraph(string=text)
+        except DotError:
+            sys.exit("this Graphviz can't read the DOT text")
         if gv.gvLayout(context, graph.handle, layout.encode()):
             sys.exit(f"this Graphviz can't do the layout {layout!r}")
         failed, data = gv.gvRenderData(context, graph.handle, output.encode())

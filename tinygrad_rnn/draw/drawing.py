@@ -74,7 +74,7 @@ def draw(
     max_steps: int | None = 8,
     keep: int = 2,
     heat: bool = True,
-    max_nodes: int = 3000,
+    max_nodes: int = 2000,
     timeout: float = 60.0,
 ) -> Drawing:
     """Draw `graph`: its time steps as boxes from left to right, its parameters once, its gradients as heat.

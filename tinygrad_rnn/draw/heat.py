@@ -67,7 +67,7 @@ def short_number(value: float) -> str:
     if not math.isfinite(value) or value == 0:
         return f"{value:g}"
     if 1e-3 <= abs(value) < 100:
-        return f"{value:.2g}"
+        return f"{float(f'{value:.2g}'):g}"  # 99.7 is 100, not 1e+02
     if 100 <= abs(value) < 9999.5:
         return f"{value:.0f}"
     mantissa, exponent = f"{value:.0e}".split("e")

@@ -81,7 +81,12 @@ def set_stage(plan: Plan, columns: Sequence[Column], wiring: Wiring, look: Look,
     higher = layers(plan, wiring, stage.place)
     sketches: list[Sketch | None] = [
         sketch_column(
-            columns[c].members, column_sizes, wiring.inner[c], recurrent(plan, columns, wiring, c), higher[c], ellipses
+            columns[c].members,
+            column_sizes,
+            wiring.inner[c],
+            recurrent(plan, columns, wiring, c),
+            higher.get(c, []),
+            ellipses,
         )
         for c in shown
     ]

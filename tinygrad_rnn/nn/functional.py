@@ -31,8 +31,11 @@ def cross_entropy(
         reduction: "mean", "sum" or "none".
 
     Derivative: ŷ − y for each position (seed 000, the note after equation (5)).
+
     """
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"cross_entropy: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
     losses = ops.cross_entropy(logits, labels, axis)
-    return losses if reduction == "none" or losses.shape == () else losses.mean() if reduction == "mean" else losses.sum()
+    return (
+        losses if reduction == "none" or losses.shape == () else losses.mean() if reduction == "mean" else losses.sum()
+    )

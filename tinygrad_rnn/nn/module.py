@@ -14,7 +14,7 @@ __all__ = ["Module"]
 
 
 class Module:
-    """A part of a model: its parameters are the tensors that need a gradient among its attributes, and those of its modules.
+    """A part of a model. Its parameters: those of its attributes that are leaves with a gradient, and its modules'.
 
     Write `forward`; call the module. Parameters are named after the attributes that hold them.
 
@@ -49,7 +49,7 @@ class Module:
         object.__setattr__(self, name, value)
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module and all inside it, outermost first, with dotted names."""
+        """The module itself and all inside it, outermost first, with dotted names."""
         yield prefix, self
         for name, value in vars(self).items():
             children = enumerate(value) if isinstance(value, (list, tuple)) else [(None, value)]
@@ -93,7 +93,8 @@ class Module:
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
         """Take the parameters' values from a mapping of arrays; their dtypes stay as they are.
 
-        Raises `KeyError` for missing or (if `strict`) unexpected names, `ValueError` for a shape that differs. Then nothing has changed.
+        Raises `KeyError` for missing or (if `strict`) unexpected names, `ValueError` for a shape that differs. Then
+        nothing has changed.
         """
         own = dict(self.named_parameters())
         missing = [name for name in own if name not in state] if strict else []

@@ -30,7 +30,8 @@ def _activation(what: str, nonlinearity: str) -> Nonlinearity:
 class RNNCell(Module):
     """h' = tanh(x W_ihᵀ + b_ih + h W_hhᵀ + b_hh), one step (Elman 1990; PyTorch's `RNNCell`).
 
-    `weight_ih` [H, I], `weight_hh` [H, H], `bias_ih` and `bias_hh` [H] start from U(−1/√H, 1/√H). Input [B, I] or [I], state [B, H] or [H].
+    `weight_ih` [H, I], `weight_hh` [H, H], `bias_ih` and `bias_hh` [H] start from U(−1/√H, 1/√H). Input [B, I] or
+    [I], state [B, H] or [H].
     """
 
     def __init__(
@@ -67,8 +68,8 @@ class RNNCell(Module):
 class RNN(Module):
     """h_t = tanh(x_t W_ihᵀ + b_ih + h_{t−1} W_hhᵀ + b_hh) for t = 1 … T (PyTorch's `RNN`, one layer).
 
-    `weight_ih_l0` [H, I], `weight_hh_l0` [H, H], `bias_ih_l0` and `bias_hh_l0` [H]: a PyTorch checkpoint loads by name. They start from
-    U(−1/√H, 1/√H).
+    `weight_ih_l0` [H, I], `weight_hh_l0` [H, H], `bias_ih_l0` and `bias_hh_l0` [H]: a PyTorch checkpoint loads by
+    name. They start from U(−1/√H, 1/√H).
     """
 
     def __init__(
@@ -92,15 +93,15 @@ class RNN(Module):
         self.bias_hh_l0 = uniform((hidden_size,), bound, rng, dtype) if bias else None
 
     def forward(self, xs: ArrayLike, h_0: ArrayLike | None = None) -> tuple[Tensor, Tensor]:
-        """All states and the last: xs [T, B, I] gives ys [T, B, H] and h_n [1, B, H]; xs [T, I] gives [T, H] and [1, H].
+        """All states and the last: xs [T, B, I] gives ys [T, B, H], h_n [1, B, H]; xs [T, I] gives [T, H], [1, H].
 
-        `h_0` has the shape of h_n; zeros if not given. What doesn't need the past, x_t W_ihᵀ and the biases, is computed before the loop,
-        for all t in one product.
+        `h_0` has the shape of h_n; zeros if not given. What doesn't need the past, x_t W_ihᵀ and the biases, is
+        computed before the loop, for all t in one product.
         """
         xs = asarray(xs)
         if xs.ndim not in (2, 3) or xs.shape[-1] != self.input_size or len(xs) == 0:
             raise ValueError(
-                f"RNN: xs must have shape [T, B, {self.input_size}] or [T, {self.input_size}] with T >= 1, got {xs.shape}"
+                f"RNN: xs must have shape [T, B, {self.input_size}] or [T, {self.input_size}], T >= 1; got {xs.shape}"
             )
         state = (1, *xs.shape[1:-1], self.hidden_size)
         h_0 = asarray(np.zeros(state, self.weight_hh_l0.dtype) if h_0 is None else h_0)

@@ -14,7 +14,8 @@ from ..tape import Array, Node, Tensor
 
 __all__ = ["asarray", "default_dtype", "get_default_dtype", "set_default_dtype", "tensor"]
 
-_default: ContextVar[np.dtype[Any]] = ContextVar("default_dtype", default=np.dtype(np.float64))
+_FLOAT64 = np.dtype(np.float64)
+_default: ContextVar[np.dtype[Any]] = ContextVar("default_dtype", default=_FLOAT64)
 
 
 def get_default_dtype() -> np.dtype[Any]:
@@ -55,13 +56,15 @@ def tensor(
     """A new tensor that holds a copy of `data`.
 
     Args:
-        data: numbers, nested lists, an array or a tensor. Arrays keep their dtype; Python floats take the default dtype.
+        data: numbers, nested lists, an array or a tensor. Arrays keep their dtype; Python floats take the default
+            dtype.
         dtype: the type to convert to.
         requires_grad: whether `backward` should fill in `grad`; floating-point tensors only.
         name: what pictures and errors call it.
 
     >>> tensor([1.0, 2.0], requires_grad=True, name="w")
     tensor([1., 2.], name='w', requires_grad=True)
+
     """
     return _leaf("tensor", np.array(_as_array("tensor", data, dtype)), requires_grad, name)
 

@@ -27,7 +27,8 @@ __all__ = [
     "where",
 ]
 
-# ------------------------------------------------------------------------------------------------------------ arithmetic
+# ------------------------------------------------------------------------------------------------------------
+# arithmetic
 
 
 @primitive("elementwise", [lambda ct: ct, lambda ct: ct])
@@ -61,16 +62,17 @@ def negative(x: ArrayLike) -> Any:
 
 
 def _power_base(ct: Any, x: Any, y: Any) -> Any:
-    # d(x^y)/dx = y x^(y-1); where y = 0 it is 0 at every x, also at 0, where x^(y-1) has no value.
+    # d(x^y)/dx = y x^(y-1); where y = 0 it is 0 at every x, also at 0, where x^(y-1) has no value. Only there is it replaced: elsewhere
+    # its own derivative by y, x^(y-1) at y = 0, must stay.
     if isinstance(y, (int, float)):
         return ct * (y * x ** (y - 1)) if y else ct * 0
-    return ct * (y * x ** where(y == 0, 1, y - 1))
+    return ct * (y * x ** where((x == 0) & (y == 0), 1, y - 1))
 
 
 def _power_exponent(ct: Any, out: Any, x: Any, y: Any) -> Any:
     # d(x^y)/dy = x^y log x; at x = 0 it is 0 for y >= 0, where log x has no value.
     if isinstance(x, (int, float)):
-        return ct * 0 if x == 0 else ct * (out * log(np.asarray(x, out.dtype)))
+        x = np.asarray(x, out.dtype)
     at_zero = (x == 0) & (y >= 0)
     return ct * (out * where(at_zero, 0, log(where(at_zero, 1, x))))
 
@@ -79,7 +81,8 @@ def _power_exponent(ct: Any, out: Any, x: Any, y: Any) -> Any:
 def power(x: ArrayLike, y: ArrayLike) -> Any:
     """x^y, elementwise with broadcasting.
 
-    The derivative by x is 0 where y = 0; the derivative by y is 0 where x = 0 and y ≥ 0, NaN where x < 0. Both are PyTorch's.
+    The derivative by x is 0 where y = 0; the derivative by y is 0 where x = 0 and y ≥ 0, NaN where x < 0. Both are
+    PyTorch's.
     """
     return np.asarray(x) ** y if isinstance(x, (int, float)) and isinstance(y, (int, float)) else x**y  # type: ignore[operator]
 
@@ -94,7 +97,8 @@ def astype(x: ArrayLike, dtype: DTypeLike) -> Tensor:
     return _astype(x, dtype=np.dtype(dtype))
 
 
-# ------------------------------------------------------------------------------------------------------------- functions
+# -------------------------------------------------------------------------------------------------------------
+# functions
 
 
 @primitive("elementwise", [lambda ct, out: ct * out])
@@ -130,10 +134,14 @@ def tanh(x: ArrayLike) -> Any:
 def sigmoid(x: ArrayLike) -> Any:
     """σ(x) = 1 / (1 + e^−x). Derivative: σ (1 − σ), at most 1/4."""
     with np.errstate(over="ignore"):  # e^−x = inf gives 0, which is right
-        return 1 / (1 + np.exp(np.negative(x)))
+        return 1 / (1 + np.exp(np.multiply(x, -1.0)))
 
 
-@primitive("elementwise", [lambda ct, out: where(out > 0, ct, 0)])
+def _relu_rule(ct: Any, out: Any) -> Any:
+    return where(out > 0, ct, 0)
+
+
+@primitive("elementwise", [_relu_rule])
 def relu(x: ArrayLike) -> Any:
     """max(x, 0). Derivative: 1 where x > 0, else 0 (0 at the kink, as PyTorch)."""
     return np.maximum(x, 0)
@@ -149,7 +157,15 @@ def maximum(x: ArrayLike, y: ArrayLike) -> Any:
     return np.maximum(x, y)
 
 
-@primitive("elementwise", [None, lambda ct, condition: where(condition, ct, 0), lambda ct, condition: where(condition, 0, ct)])
+def _where_x(ct: Any, condition: Any) -> Any:
+    return where(condition, ct, 0)
+
+
+def _where_y(ct: Any, condition: Any) -> Any:
+    return where(condition, 0, ct)
+
+
+@primitive("elementwise", [None, _where_x, _where_y])
 def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Any:
     """X where the condition holds, else y. The gradient goes to the branch taken."""
     return np.where(condition, x, y)

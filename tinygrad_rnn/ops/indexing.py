@@ -1,6 +1,7 @@
 """Reading parts of an array. Reading is linear, and its transpose is adding into zeros: repeated indices add up.
 
-Many readings of one array (`x[t]` in a loop) are pooled: their cotangents land in one array, so T readings cost one array, not T.
+Many readings of one array (`x[t]` in a loop) are pooled: their cotangents land in one array, so T readings cost one
+array, not T.
 """
 
 from __future__ import annotations
@@ -57,13 +58,15 @@ def _index_part(i: Any) -> Any:
     if array.size == 0 and not isinstance(i, (Tensor, np.ndarray)):
         array = array.astype(int)  # an empty list
     if array.dtype.kind not in "iub":
-        raise IndexError(f"getitem: an index must be integers, slices, ..., None or integer arrays; got dtype {array.dtype}")
+        raise IndexError(
+            f"getitem: an index must be integers, slices, ..., None or integer arrays; got dtype {array.dtype}"
+        )
     return array
 
 
 def unstack(x: ArrayLike, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices of x along an axis, that axis dropped: `x[0], x[1], …` for axis 0."""
-    shape = np.shape(x)  # type: ignore[arg-type]
+    shape = np.shape(x)
     if not shape:
         raise ValueError("unstack: a tensor of shape () has no axis to go along")
     if not -len(shape) <= axis < len(shape):

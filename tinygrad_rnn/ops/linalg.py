@@ -1,7 +1,8 @@
 """Products of arrays. Each is linear in each argument, so forward mode is two more products.
 
-A matrix that is used many times (a weight, once every time step) gets its cotangents *pooled*: Σ_t X_tᵀ C_t is the one product
-of the X_t and the C_t stacked on top of each other. That is how BPTT is written by hand; here every loop gets it.
+A matrix that is used many times (a weight, once every time step) gets its cotangents *pooled*: Σ_t X_tᵀ C_t is the
+one product of the X_t and the C_t stacked on top of each other. That is how BPTT is written by hand; here every loop
+gets it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def _transpose(x: Any) -> Any:
     return swapaxes(x, -1, -2)
 
 
-# In a product a vector is a matrix of one row (on the left) or one column (on the right), and that axis is dropped again.
+# In a product a vector is a matrix of one row (on the left) or one column (on the right), and that axis is dropped
+# again.
 
 
 def _matmul_x(ct: Any, y: Any, x_shape: Any) -> Any:
@@ -82,7 +84,9 @@ def _sum_of(rule: Any, shape: tuple[int, ...], *uses: list[Any]) -> Any:
 
 @primitive("bilinear", [_matmul_x, _matmul_y], pooled={0: _pooled_matmul_x, 1: _pooled_matmul_y})
 def matmul(x: ArrayLike, y: ArrayLike) -> Any:
-    """X Y: [..., m, k] and [..., k, n] give [..., m, n], leading axes broadcast; a vector is a row on the left, a column on the right.
+    """X Y: [..., m, k] and [..., k, n] give [..., m, n]; leading axes broadcast.
+
+    A vector is a row on the left, a column on the right.
 
     Derivatives: ∂L/∂X = C Yᵀ and ∂L/∂Y = Xᵀ C, with C = ∂L/∂(X Y).
     """
@@ -119,7 +123,7 @@ def _pooled_inner_y(cts: list[Any], xs: list[Any], y_shapes: list[Any]) -> Any:
 
 @primitive("bilinear", [_inner_x, _inner_y], pooled={1: _pooled_inner_y})
 def inner(x: ArrayLike, y: ArrayLike) -> Any:
-    """Σ_k x[..., k] y[..., k]: [*a, k] and [*b, k] give [*a, *b]. With a weight [out, in] it is x Wᵀ, a layer's product.
+    """Σ_k x[..., k] y[..., k]: [*a, k] and [*b, k] give [*a, *b]. With a weight [out, in] it is a layer's x Wᵀ.
 
     Derivatives: for matrices, ∂L/∂X = C Y and ∂L/∂Y = Cᵀ X.
     """

@@ -6,7 +6,7 @@ The class is never used itself: its members are attached to `Tensor`, which lies
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -24,10 +24,12 @@ class Methods:
 
     __slots__ = ()
 
-    value: Array
-    shape: tuple[int, ...]
-    ndim: int
-    requires_grad: bool
+    if TYPE_CHECKING:
+        value: Array
+        requires_grad: bool
+
+        @property
+        def shape(self) -> tuple[int, ...]: ...
 
     __add__ = elementwise.add
     __sub__ = elementwise.subtract
@@ -75,16 +77,16 @@ class Methods:
     # Comparisons give plain boolean arrays: they have no gradient.
 
     def __lt__(self, other: ArrayLike) -> Array:
-        return self.value < _plain(other)  # type: ignore[no-any-return, operator]
+        return self.value < _plain(other)  # type: ignore[no-any-return]
 
     def __le__(self, other: ArrayLike) -> Array:
-        return self.value <= _plain(other)  # type: ignore[no-any-return, operator]
+        return self.value <= _plain(other)  # type: ignore[no-any-return]
 
     def __gt__(self, other: ArrayLike) -> Array:
-        return self.value > _plain(other)  # type: ignore[no-any-return, operator]
+        return self.value > _plain(other)  # type: ignore[no-any-return]
 
     def __ge__(self, other: ArrayLike) -> Array:
-        return self.value >= _plain(other)  # type: ignore[no-any-return, operator]
+        return self.value >= _plain(other)  # type: ignore[no-any-return]
 
     def __eq__(self, other: object) -> Array:  # type: ignore[override]
         return self.value == _plain(other)  # type: ignore[no-any-return]
@@ -119,8 +121,9 @@ class Methods:
             retain_graph: keep the residuals, so that another backward can follow.
 
         Every node keeps the norm of its cotangent for the drawing. If anything fails, no `grad` has changed.
+
         """
-        backward(self, cotangent, retain_graph=retain_graph)
+        backward(cast(Tensor, self), cotangent, retain_graph=retain_graph)
 
     @property
     def T(self) -> Tensor:  # noqa: N802 - NumPy's name

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..tape import Tensor, primitive
-from .elementwise import exp, where
+from .elementwise import exp, multiply, where
 from .shapes import broadcast_to, reshape
 
 __all__ = ["cross_entropy", "log_softmax", "logsumexp", "max", "mean", "softmax", "sum"]
@@ -41,7 +41,7 @@ def _restore(reduced: Any, x_shape: tuple[int, ...], axis: tuple[int, ...]) -> A
 
 @primitive("linear", [lambda ct, x_shape, axis: broadcast_to(_restore(ct, x_shape, axis), x_shape)])
 def _sum(x: ArrayLike, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    return np.add.reduce(np.asarray(x), axis=axis, keepdims=keepdims)
+    return np.sum(x, axis=axis, keepdims=keepdims)
 
 
 def sum(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -52,9 +52,9 @@ def sum(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def mean(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum over the axes divided by how many there are; of none, NaN."""
     axes = _axes("mean", x, axis)
-    shape = np.shape(x)  # type: ignore[arg-type]
+    shape = np.shape(x)
     count = int(np.prod([shape[a] for a in axes], dtype=int))
-    return _sum(x, axis=axes, keepdims=keepdims) * (1 / count if count else float("nan"))
+    return multiply(_sum(x, axis=axes, keepdims=keepdims), 1 / count if count else float("nan"))
 
 
 def _max_rule(ct: Any, x: Any, out: Any, axis: Any) -> Any:
@@ -73,7 +73,8 @@ def max(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return _max(x, axis=_axes("max", x, axis), keepdims=keepdims)
 
 
-# ------------------------------------------------------------------------------------------------------ softmax and its log
+# ------------------------------------------------------------------------------------------------------ softmax and
+# its log
 
 
 def _shifted(x: Any, axis: Any) -> tuple[Any, Any]:
@@ -96,7 +97,7 @@ def logsumexp(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor
     return _logsumexp(x, axis=_axes("logsumexp", x, axis), keepdims=keepdims)
 
 
-@primitive("general", [lambda ct, out, axis: ct - exp(out) * sum(ct, axis, keepdims=True)])
+@primitive("general", [lambda ct, out, axis: ct - multiply(exp(out), sum(ct, axis, keepdims=True))])
 def _log_softmax(x: ArrayLike, *, axis: tuple[int, ...]) -> Any:
     shifted, _ = _shifted(np.asarray(x), axis)
     return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
@@ -142,7 +143,7 @@ def cross_entropy(x: ArrayLike, labels: ArrayLike, axis: int = -1) -> Tensor:
     Derivative: ŷ − y, softmax less one-hot (seed 000, the note after equation (5)).
     """
     (axis,) = _axes("cross_entropy", x, axis)
-    shape = np.shape(x)  # type: ignore[arg-type]
+    shape = np.shape(x)
     index = np.asarray(getattr(labels, "value", labels))
     if index.dtype.kind not in "iu":
         raise TypeError(f"cross_entropy: labels must be integers, got dtype {index.dtype}")
@@ -151,7 +152,7 @@ def cross_entropy(x: ArrayLike, labels: ArrayLike, axis: int = -1) -> Tensor:
             f"cross_entropy: logits of shape {shape} with classes on axis {axis} want labels of shape "
             f"{shape[:axis] + shape[axis + 1 :]}, got {index.shape}"
         )
-    if index.size and not (0 <= index.min() and index.max() < shape[axis]):
+    if index.size and not (index.min() >= 0 and index.max() < shape[axis]):
         raise ValueError(
             f"cross_entropy: labels must lie in 0 … {shape[axis] - 1}, got {int(index.min())} … {int(index.max())}"
         )

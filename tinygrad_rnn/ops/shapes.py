@@ -48,7 +48,7 @@ def _swapaxes(x: ArrayLike, *, axis1: int, axis2: int) -> Any:
 
 def swapaxes(x: ArrayLike, axis1: int, axis2: int) -> Tensor:
     """Two axes exchanged: a view."""
-    return x.swapaxes(axis1, axis2) if type(x) is np.ndarray else _swapaxes(x, axis1=axis1, axis2=axis2)
+    return _swapaxes(x, axis1=axis1, axis2=axis2)
 
 
 @primitive("linear", [lambda ct: ct])  # the machinery sums the copies back
@@ -64,7 +64,7 @@ def broadcast_to(x: ArrayLike, shape: SupportsIndex | Sequence[SupportsIndex]) -
 def expand_dims(x: ArrayLike, axis: int | Sequence[int]) -> Tensor:
     """X with new axes of length 1 at the positions `axis` of the result."""
     axes = (axis,) if isinstance(axis, SupportsIndex) else tuple(axis)
-    shape = list(np.shape(x))  # type: ignore[arg-type]
+    shape = list(np.shape(x))
     ndim = len(shape) + len(axes)
     places = sorted(a % ndim if -ndim <= a < ndim else -1 for a in axes)
     if len(set(places)) != len(places) or -1 in places:
@@ -76,10 +76,12 @@ def expand_dims(x: ArrayLike, axis: int | Sequence[int]) -> Tensor:
 
 def squeeze(x: ArrayLike, axis: int | Sequence[int] | None = None) -> Tensor:
     """X without its axes of length 1, or without those named."""
-    shape = np.shape(x)  # type: ignore[arg-type]
+    shape = np.shape(x)
     if axis is None:
         return reshape(x, [n for n in shape if n != 1])
-    axes = {a % len(shape) if -len(shape) <= a < len(shape) else a for a in ((axis,) if isinstance(axis, int) else axis)}
+    axes = {
+        a % len(shape) if -len(shape) <= a < len(shape) else a for a in ((axis,) if isinstance(axis, int) else axis)
+    }
     if any(not 0 <= a < len(shape) or shape[a] != 1 for a in axes):
         raise ValueError(f"squeeze: axis {axis} of a tensor of shape {shape} is not an axis of length 1")
     return reshape(x, [n for i, n in enumerate(shape) if i not in axes])

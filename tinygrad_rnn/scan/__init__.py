@@ -1,3 +1,7 @@
 """Loops over time."""
 
 from .unrolled import unroll
+
+__all__ = [
+    "unroll",
+]

@@ -1,9 +1,9 @@
-"""The time loop, unrolled: every step's nodes go on the tape, which is what gets drawn, explained and differentiated."""
+"""The time loop, unrolled: every step's nodes go on the tape, to be drawn, explained and differentiated."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from ..ops import asarray, stack, unstack
@@ -22,12 +22,14 @@ def unroll(
 
     Args:
         cell: a function or module of a carry and an input, in tensor operations.
-        carry: the carry before the first step: a tensor or a tuple of them.
-        xs: the inputs, stacked along the first axis: an array or tensor, or a tuple of them, all of one length.
+        carry: the carry before the first step: a tensor, or a tuple (or named tuple) of them.
+        xs: the inputs, stacked along the first axis: an array or tensor, or a (named) tuple of them, all of one length.
         output: what pictures call a y that has no name yet.
 
-    In pictures, the cell's own parameter names are the names of the carry and the input: a cell `(h, x)` makes h_1, x_1, h_2, … Step t's
-    nodes are in the scope t. Raises `ValueError` for no steps or unequal lengths, `TypeError` if the cell returns no pair.
+    In pictures, the cell's own parameter names are the names of the carry and the input: a cell `(h, x)` makes h_1,
+    x_1, h_2, …; the parts of a named tuple go by their fields' names. Step t's nodes are in the scope t. Raises
+    `ValueError` for no steps or unequal lengths, `TypeError` if the cell returns no pair.
+
     """
     sequences = tuple(asarray(x) for x in xs) if isinstance(xs, tuple) else (asarray(xs),)
     lengths = [len(s) if s.shape else 0 for s in sequences]
@@ -39,11 +41,13 @@ def unroll(
     ys = []
     for t, parts in enumerate(zip(*map(unstack, sequences), strict=True), start=1):
         with scope(step=t):
-            x = parts if isinstance(xs, tuple) else parts[0]
+            x = parts[0] if not isinstance(xs, tuple) else type(xs)(*parts) if hasattr(xs, "_fields") else parts
             _name(x, x_name, t)
             returned = cell(carry, x)
             if not isinstance(returned, tuple) or len(returned) != 2:
-                raise TypeError(f"unroll: the cell must return a pair (carry, y), got {type(returned).__name__} at step {t}")
+                raise TypeError(
+                    f"unroll: the cell must return a pair (carry, y), got {type(returned).__name__} at step {t}"
+                )
             carry, y = returned
             _name(carry, carry_name, t)
             _name(y, output, t)
@@ -62,17 +66,12 @@ def _parameter_names(cell: Callable[..., Any]) -> tuple[str, str]:
     return (names[0], names[1]) if len(names) >= 2 else ("h", "x")
 
 
-def _tensors(tree: Any) -> Iterator[Tensor]:
-    if isinstance(tree, Tensor):
-        yield tree
-    elif isinstance(tree, tuple):
-        for part in tree:
-            yield from _tensors(part)
-
-
 def _name(tree: Any, name: str, t: int) -> None:
-    """Give name_t to tensors that have no name yet; where there are several, number them."""
-    tensors = list(_tensors(tree))
-    for i, tensor in enumerate(tensors):
-        if tensor.name is None:
-            tensor.name = f"{name}_{t}" if len(tensors) == 1 else f"{name}{i + 1}_{t}"
+    """Call a tensor name_t, unless it has a name; the parts of a tuple by their fields, or numbered."""
+    if isinstance(tree, Tensor):
+        if tree.name is None:
+            tree.name = f"{name}_{t}"
+    elif isinstance(tree, tuple):
+        names = getattr(tree, "_fields", [f"{name}{i + 1}" for i in range(len(tree))])
+        for part, part_name in zip(tree, names, strict=True):
+            _name(part, part_name, t)

@@ -1,0 +1,5 @@
+"""`python -m tinygrad_rnn`."""
+
+from .cli import main
+
+main()
