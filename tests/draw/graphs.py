@@ -1,6 +1,7 @@
 """Graphs to draw, made by hand: what the tape would record, without the tape."""
 
 import math
+import random
 from collections.abc import Sequence
 
 from tinygrad_rnn.graph import Graph, GraphNode, Scope
@@ -213,4 +214,24 @@ def bidirectional(steps: int) -> Graph:
         rs.append(r)
     ys = [b.add("concatenate", a, c, step=t + 1) for t, (a, c) in enumerate(zip(fs, reversed(rs), strict=True))]
     b.add("stack", *ys, name="ys")
+    return b.graph()
+
+
+def scribble(seed: int) -> Graph:
+    """Anything at all: any edges back in the tape's order, any steps in any order, names and norms on some."""
+    r = random.Random(seed)
+    b = Builder()
+    count, last_step = r.randint(1, 45), r.randint(1, 14)
+    in_order, outside = r.random() < 0.6, r.choice([0.1, 0.3, 0.6])
+    for i in range(count):
+        step = 1 + i * last_step // count if in_order else r.randint(-1, last_step)
+        at = None if r.random() < outside else step
+        parents = [r.randrange(max(0, i - 12) if r.random() < 0.8 else 0, i) for _ in range(min(i, r.randint(0, 3)))]
+        norm = r.choice([None, r.random()])
+        if parents:
+            op = r.choice(["add", "matmul", "tanh", "stack"])
+            b.add(op, *parents, step=at, norm=norm, name=r.choice([None, f"h_{step}"]))
+        else:
+            kind, name = r.choice(["leaf", "constant"]), r.choice([None, "W", f"x_{step}", "h_0"])
+            b.add(name=name, kind=kind, step=at, norm=norm)
     return b.graph()

@@ -15,7 +15,7 @@ from tinygrad_rnn.draw.steps import plan_steps
 from tinygrad_rnn.draw.unrolled import unrolled_picture
 from tinygrad_rnn.graph import Graph
 
-from .graphs import bidirectional, expression, irregular, layers_between_stacks, lstm, rnn
+from .graphs import bidirectional, expression, irregular, layers_between_stacks, lstm, rnn, scribble
 
 GRAPHS = {
     "rnn of 1": rnn(1, norms=False),
@@ -30,6 +30,7 @@ GRAPHS = {
     "bidirectional": bidirectional(5),
     "bidirectional, 20 steps": bidirectional(20),
     "expression": expression(),
+    **{f"scribble {seed}": scribble(seed) for seed in range(12)},
 }
 
 

@@ -75,43 +75,56 @@ def set_stage(plan: Plan, columns: Sequence[Column], wiring: Wiring, look: Look,
     stage.place = {i: c for c, column in enumerate(columns) if not column.hidden for i in column.members}
     tapped = {tail for tail, _ in (*wiring.taps, *wiring.around)}
     stage.rails = [i for i in plan.before if i in tapped]
-    shown = [c for c, column in enumerate(columns) if not column.hidden]
     ellipses = {i for i, node in plan.nodes.items() if node.kind != "operation"}
-    column_sizes = common_sizes(plan, [columns[c] for c in shown], stage.texts, look)
-    higher = layers(plan, wiring, stage.place)
-    sketches: list[Sketch | None] = [
-        sketch_column(
-            columns[c].members,
-            column_sizes,
-            wiring.inner[c],
-            recurrent(plan, columns, wiring, c),
-            higher.get(c, []),
-            ellipses,
-        )
-        for c in shown
-    ]
-    before_sizes = {i: look.source_size(plan.nodes[i], stage.texts[i]) for i in plan.before}
-    widest = max((width for width, _ in before_sizes.values()), default=0.0)
-    before_sizes = {i: (widest, height) for i, (_, height) in before_sizes.items()}
+    before_sizes = _source_sizes(stage, look)
     downs = [(f"down:{head}", head) for head in dict.fromkeys(head for _, head in wiring.downs)]
-    sketches.append(sketch_block(before_sizes, wiring.before, downs, stage.rails))
     after_sizes = {i: look.size(plan.nodes[i], stage.texts[i]) for i in plan.after}
     entries = [(f"up:{head}", head) for head in dict.fromkeys(head for _, head in wiring.ups)]
     entries += [(f"around:{tail}:{head}", head) for tail, head in wiring.around]
-    sketches.append(sketch_block(after_sizes, wiring.after, entries, (), ellipses))
+    sketches = [
+        *_column_sketches(stage, look, ellipses),
+        sketch_block(before_sizes, wiring.before, downs, stage.rails),
+        sketch_block(after_sizes, wiring.after, entries, (), ellipses),
+    ]
     answers = iter(lay_out([sketch for sketch in sketches if sketch is not None], what=what, timeout=timeout))
-    layouts = [None if sketch is None else next(answers) for sketch in sketches]
-    for c, layout in zip(shown, layouts, strict=False):
+    *cells, before, after = (None if sketch is None else next(answers) for sketch in sketches)
+    shown = [c for c, column in enumerate(columns) if not column.hidden]
+    for c, layout in zip(shown, cells, strict=True):
         assert layout is not None
         stage.cells[c] = Cell.read(layout, columns[c].members, wiring.inner[c])
     _claim_ports(stage)
     _place_columns(stage)
     _place_carries(stage, look)
     if plan.before:
-        _place_before(stage, Block.read(layouts[-2], before_sizes, wiring.before, downs, stage.rails))
+        _place_before(stage, Block.read(before, before_sizes, wiring.before, downs, stage.rails))
     if plan.after:
-        _place_after(stage, Block.read(layouts[-1], after_sizes, wiring.after, entries, ()))
+        _place_after(stage, Block.read(after, after_sizes, wiring.after, entries, ()))
     return stage
+
+
+def _column_sketches(stage: Stage, look: Look, ellipses: set[int]) -> list[Sketch]:
+    plan, columns, wiring = stage.plan, stage.columns, stage.wiring
+    sizes = common_sizes(plan, [column for column in columns if not column.hidden], stage.texts, look)
+    higher = layers(plan, wiring, stage.place)
+    return [
+        sketch_column(
+            column.members,
+            sizes,
+            wiring.inner[c],
+            recurrent(plan, columns, wiring, c),
+            higher.get(c, []),
+            ellipses,
+        )
+        for c, column in enumerate(columns)
+        if not column.hidden
+    ]
+
+
+def _source_sizes(stage: Stage, look: Look) -> dict[int, tuple[float, float]]:
+    """All that stand before the loop get the width of the widest, so that they line up."""
+    sizes = {i: look.source_size(stage.plan.nodes[i], stage.texts[i]) for i in stage.plan.before}
+    widest = max((width for width, _ in sizes.values()), default=0.0)
+    return {i: (widest, height) for i, (_, height) in sizes.items()}
 
 
 def _texts(plan: Plan, columns: Sequence[Column]) -> dict[int, str]:

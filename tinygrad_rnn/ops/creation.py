@@ -83,7 +83,7 @@ def asarray(
 
 def _as_array(what: str, data: ArrayLike | Tensor, dtype: DTypeLike | None) -> Array:
     if isinstance(data, Tensor):
-        if data.requires_grad:
+        if data.requires_grad or type(data) is not Tensor:  # recorded, or carrying a tangent
             raise TypeError(f"{what}: this tensor needs a gradient, which a new leaf would drop; detach() it first")
         data = data.value
     try:

@@ -62,8 +62,8 @@ def negative(x: ArrayLike) -> Any:
 
 
 def _power_base(ct: Any, x: Any, y: Any) -> Any:
-    # d(x^y)/dx = y x^(y-1); where y = 0 it is 0 at every x, also at 0, where x^(y-1) has no value. Only there is it replaced: elsewhere
-    # its own derivative by y, x^(y-1) at y = 0, must stay.
+    # d(x^y)/dx = y x^(y-1); where y = 0 it is 0 at every x, also at 0, where x^(y-1) has no value. Only there is that
+    # replaced: elsewhere the derivative by y of this, x^(y-1) at y = 0, is needed.
     if isinstance(y, (int, float)):
         return ct * (y * x ** (y - 1)) if y else ct * 0
     return ct * (y * x ** where((x == 0) & (y == 0), 1, y - 1))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..tape import Tensor, primitive
+from .shapes import _axis
 
 __all__ = ["getitem", "unstack"]
 
@@ -67,9 +68,6 @@ def _index_part(i: Any) -> Any:
 def unstack(x: ArrayLike, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices of x along an axis, that axis dropped: `x[0], x[1], …` for axis 0."""
     shape = np.shape(x)
-    if not shape:
-        raise ValueError("unstack: a tensor of shape () has no axis to go along")
-    if not -len(shape) <= axis < len(shape):
-        raise ValueError(f"unstack: axis {axis} is out of range for a tensor of shape {shape}")
-    lead = (slice(None),) * (axis % len(shape))
+    axis = _axis("unstack", axis, len(shape))
+    lead = (slice(None),) * axis
     return tuple(_getitem(x, index=(*lead, i)) for i in range(shape[axis]))

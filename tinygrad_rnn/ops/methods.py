@@ -100,13 +100,13 @@ class Methods:
         return bool(self.value)
 
     def __float__(self) -> float:
-        return float(self.value.item())
+        return float(self.item())
 
     def __int__(self) -> int:
-        return int(self.value.item())
+        return int(self.item())
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        if self.requires_grad:
+        if self.requires_grad or type(self) is not Tensor:  # recorded, or carrying a tangent
             raise TypeError(
                 "np.asarray: this tensor needs a gradient, which an array would drop; "
                 "use tinygrad_rnn's function of that name, or .data for the plain array"

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..tape import Tensor, primitive
-from .elementwise import exp, multiply, where
-from .shapes import broadcast_to, reshape
+from ..tape import Array, Tensor, primitive
+from .elementwise import divide, exp, multiply, where
+from .shapes import _axis, broadcast_to, reshape
 
 __all__ = ["cross_entropy", "log_softmax", "logsumexp", "max", "mean", "softmax", "sum"]
 
@@ -19,16 +19,11 @@ Axis = int | Sequence[int] | None
 
 def _axes(what: str, x: ArrayLike, axis: Axis) -> tuple[int, ...]:
     """Axes as a sorted tuple of non-negative numbers, checked."""
-    ndim = np.ndim(getattr(x, "value", x))
+    ndim = np.ndim(x)
     if axis is None:
         return tuple(range(ndim))
-    given = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
-    for a in given:
-        if not isinstance(a, (int, np.integer)):
-            raise TypeError(f"{what}: axis must be an integer or a tuple of them, got {axis!r}")
-        if not -ndim <= a < ndim:
-            raise ValueError(f"{what}: axis {a} is out of range for a tensor of {ndim} axes")
-    axes = tuple(sorted(int(a) % ndim for a in given))
+    given = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+    axes = tuple(sorted(_axis(what, a, ndim) for a in given))
     if len(set(axes)) != len(axes):
         raise ValueError(f"{what}: axis {axis} names an axis twice")
     return axes
@@ -54,7 +49,7 @@ def mean(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     axes = _axes("mean", x, axis)
     shape = np.shape(x)
     count = int(np.prod([shape[a] for a in axes], dtype=int))
-    return multiply(_sum(x, axis=axes, keepdims=keepdims), 1 / count if count else float("nan"))
+    return divide(_sum(x, axis=axes, keepdims=keepdims), count or float("nan"))
 
 
 def _max_rule(ct: Any, x: Any, out: Any, axis: Any) -> Any:
@@ -65,7 +60,10 @@ def _max_rule(ct: Any, x: Any, out: Any, axis: Any) -> Any:
 
 @primitive("general", [_max_rule])
 def _max(x: ArrayLike, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    return np.max(np.asarray(x), axis=axis, keepdims=keepdims)
+    try:
+        return np.max(np.asarray(x), axis=axis, keepdims=keepdims)
+    except ValueError:
+        raise ValueError(f"there is no largest of no elements: shape {np.shape(x)} over axis {axis}") from None
 
 
 def max(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -77,16 +75,20 @@ def max(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 # its log
 
 
-def _shifted(x: Any, axis: Any) -> tuple[Any, Any]:
-    """X − max x, and max x: no exponential overflows. Where the maximum is infinite, 0 is taken off."""
-    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-    top = np.where(np.isfinite(top), top, top.dtype.type(0))
-    return x - top, top
+def _shifted(x: ArrayLike, axis: tuple[int, ...]) -> tuple[Array, Array]:
+    """X − max x, and max x, so that no exponential overflows; an infinite maximum counts as the largest finite number."""
+    x = np.asarray(x)
+    if x.dtype.kind != "f":
+        x = x.astype(float)
+    limit = np.finfo(x.dtype).max
+    top = np.minimum(np.max(x, axis=axis, keepdims=True, initial=-limit), limit)
+    with np.errstate(over="ignore"):
+        return x - top, top
 
 
 @primitive("general", [lambda ct, x, out, axis: _restore(ct, x.shape, axis) * exp(x - _restore(out, x.shape, axis))])
 def _logsumexp(x: ArrayLike, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    shifted, top = _shifted(np.asarray(x), axis)
+    shifted, top = _shifted(x, axis)
     with np.errstate(divide="ignore"):  # log 0 = -inf is the right sum of no probability
         out = np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True)) + top
     return out if keepdims else np.squeeze(out, axis)
@@ -99,7 +101,7 @@ def logsumexp(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor
 
 @primitive("general", [lambda ct, out, axis: ct - multiply(exp(out), sum(ct, axis, keepdims=True))])
 def _log_softmax(x: ArrayLike, *, axis: tuple[int, ...]) -> Any:
-    shifted, _ = _shifted(np.asarray(x), axis)
+    shifted, _ = _shifted(x, axis)
     return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
 
 
@@ -110,7 +112,7 @@ def log_softmax(x: ArrayLike, axis: int = -1) -> Tensor:
 
 @primitive("general", [lambda ct, out, axis: out * (ct - sum(ct * out, axis, keepdims=True))])
 def _softmax(x: ArrayLike, *, axis: tuple[int, ...]) -> Any:
-    shifted, _ = _shifted(np.asarray(x), axis)
+    shifted, _ = _shifted(x, axis)
     e = np.exp(shifted)
     return e / np.add.reduce(e, axis=axis, keepdims=True)
 
@@ -131,8 +133,8 @@ def _cross_entropy_rule(ct: Any, x: Any, labels: Any, axis: int) -> Any:
 
 @primitive("general", [_cross_entropy_rule, None])
 def _cross_entropy(x: ArrayLike, labels: ArrayLike, *, axis: int) -> Any:
-    z, index = np.asarray(x), np.expand_dims(np.asarray(labels), axis)
-    shifted, _ = _shifted(z, (axis,))
+    shifted, _ = _shifted(x, (axis,))
+    index = np.expand_dims(np.asarray(labels), axis)
     total = np.log(np.add.reduce(np.exp(shifted), axis=axis))
     return total - np.squeeze(np.take_along_axis(shifted, index, axis), axis)
 
