@@ -1,8 +1,8 @@
-"""Time and memory of one training step, beside the peers. `python -m benchmarks` runs everything; README.md says how to read it."""
+"""Time and memory of a training step, beside the peers. `python -m benchmarks` runs everything; see README.md."""
 
 import os
 
 # Before NumPy or PyTorch is imported: one thread for every library, and no forced choice of OpenBLAS's kernels.
-for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
-    os.environ[_variable] = "1"
+for _library in ("OPENBLAS", "OMP", "MKL", "NUMEXPR", "VECLIB"):
+    os.environ[f"{_library}_NUM_THREADS"] = "1"
 os.environ.pop("OPENBLAS_CORETYPE", None)

@@ -1,4 +1,7 @@
-"""Times that can be compared on a machine whose speed wanders: everyone takes a turn in every round, and only ratios within a round count."""
+"""Times that can be compared on a machine whose speed wanders.
+
+Everyone takes a turn in every round, and only ratios within a round count.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ class Times:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """What exists by now (libraries, models, data) is taken out of the garbage collector's sight; the collector stays on."""
+    """Take what exists by now (libraries, models, data) out of the garbage collector's sight; it stays on."""
     gc.collect()
     gc.freeze()
     try:
@@ -57,7 +60,8 @@ def interleaved(
 ) -> Times:
     """In each round everyone takes one untimed step, to warm the caches, and `repeat` timed ones; who begins changes.
 
-    Before each turn the garbage is collected off the clock, so that nobody pays for another's; within a turn the collector runs as usual.
+    Before each turn the garbage is collected off the clock, so that nobody pays for another's; within a turn the
+    collector runs as usual.
     """
     names = list(steps)
     seconds: dict[str, list[float]] = {name: [] for name in names}

@@ -4,7 +4,8 @@ Everyone computes, from the same float32 numbers,
 
     h_t = tanh(x_t W_xh + h_{t−1} W_hh + b),  L = Σ_t ‖h_t‖²  (or ‖h_T‖²),
 
-and ∂L/∂W_xh, ∂L/∂W_hh, ∂L/∂b. A step is: forget the old gradients, forward, loss, backward. No optimiser, no data loading.
+and ∂L/∂W_xh, ∂L/∂W_hh, ∂L/∂b. A step is: forget the old gradients, forward, loss, backward. No optimiser, no data
+loading.
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ class Contender:
     label: str
     family: str  # "ours", or what to install for it
     note: str
-    build: Callable[[Problem], tuple[Callable[[], Any], Callable[[], Gradients]]]  # the step, and reading off its gradients
+    build: Callable[
+        [Problem], tuple[Callable[[], Any], Callable[[], Gradients]]
+    ]  # the step, and reading off its gradients
 
 
 CONTENDERS: dict[str, Contender] = {}
@@ -108,7 +111,7 @@ def disagreement(found: Gradients, reference: Gradients) -> float:
     return max(float(np.max(np.abs(found[k] - reference[k])) / np.max(np.abs(reference[k]))) for k in reference)
 
 
-# ------------------------------------------------------------------------------------------------------------------ ours
+# ----------------------------------------------------------------------------------------------------------------- ours
 
 
 @_contender("ours-layer", "ours: nn.RNN, unrolled", "ours")
@@ -148,7 +151,7 @@ def _ours_loop(p: Problem) -> Any:
     return step, lambda: {"W_xh": W_xh.grad, "W_hh": W_hh.grad, "b": b.grad}
 
 
-# --------------------------------------------------------------------------------------------------------------- PyTorch
+# -------------------------------------------------------------------------------------------------------------- PyTorch
 
 
 @_contender("torch-loop", "PyTorch: the formula in a loop", "torch")
@@ -175,7 +178,12 @@ def _torch_loop(p: Problem) -> Any:
 def _torch_weights(module: Any, p: Problem, suffix: str) -> Callable[[], Gradients]:
     import torch
 
-    weights = {"weight_ih": p.W_xh.T.copy(), "weight_hh": p.W_hh.T.copy(), "bias_ih": p.b, "bias_hh": np.zeros_like(p.b)}
+    weights = {
+        "weight_ih": p.W_xh.T.copy(),
+        "weight_hh": p.W_hh.T.copy(),
+        "bias_ih": p.b,
+        "bias_hh": np.zeros_like(p.b),
+    }
     module.load_state_dict({name + suffix: torch.tensor(w) for name, w in weights.items()})
     ours = {"W_xh": "weight_ih", "W_hh": "weight_hh", "b": "bias_ih"}
     return lambda: {k: getattr(module, name + suffix).grad.numpy().T for k, name in ours.items()}
@@ -222,7 +230,7 @@ def _torch_layer(p: Problem) -> Any:
     return step, gradients
 
 
-# ------------------------------------------------------------------------------------------------- HIPS autograd, MyGrad
+# ------------------------------------------------------------------------------------------------ HIPS autograd, MyGrad
 
 
 @_contender("autograd", "HIPS autograd: the formula in a loop", "autograd")
@@ -282,7 +290,7 @@ def _mygrad_unguarded(p: Problem) -> Any:
     return mg.mem_guard_off(step), gradients
 
 
-# ----------------------------------------------------------------------------------------------------------------- NumPy
+# ---------------------------------------------------------------------------------------------------------------- NumPy
 
 
 @_contender("numpy", "NumPy: BPTT by hand", "numpy", "the floor")

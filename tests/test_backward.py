@@ -149,7 +149,7 @@ def test_any_memory_layout(layout, make):
     np.testing.assert_allclose(x.grad, plain.grad, rtol=1e-13)
     np.testing.assert_array_equal(array, before)
     assert x.grad.flags.writeable
-    assert x.grad.dtype == array.dtype
+    assert x.grad.dtype.newbyteorder("=") == array.dtype.newbyteorder("=")
     tg.check_grads(loss, [before.astype(float)], order=1)
 
 
@@ -314,17 +314,15 @@ def test_a_joint_rule_that_gives_one_array_to_all_makes_no_alias():
 
 
 def test_a_rule_may_give_away_an_array_that_it_was_given():
-    held = np.ones(2)
-
-    @tg.primitive("general", [lambda ct, x: x, lambda ct: held])
+    @tg.primitive("general", [lambda ct, y: y, lambda ct, x: x])
     def odd(x, y):
-        return x + y
+        return (x * y).sum()
 
-    x, y = leaf([1.0, 2.0]), leaf([1.0, 2.0])
-    (odd(x, y) + odd(x, y)).sum().backward()
-    assert parts_apart(x.grad, y.grad, x.data, held)
-    assert held.tolist() == [1.0, 1.0]
-    assert x.data.tolist() == [1.0, 2.0]
+    x, y = leaf([1.0, 2.0]), leaf([1.0, 3.0])
+    (odd(x, y) + odd(x, y)).backward()
+    assert parts_apart(x.grad, y.grad, x.data, y.data)
+    assert (x.grad.tolist(), y.grad.tolist()) == ([2.0, 6.0], [2.0, 4.0])
+    assert (x.data.tolist(), y.data.tolist()) == ([1.0, 2.0], [1.0, 3.0])
 
 
 # --------------------------------------------------------------------------------------------------------------- errors
@@ -443,7 +441,7 @@ def test_autograd_grad_of_several_outputs_and_intermediates():
     x = leaf([1.0, 2.0])
     y = x * x
     a, b = y.sum(), y * 3
-    gy, gx = tg.autograd.grad([a, b, a], [y, x], cotangents=[None, np.array([1.0, 10.0]), 2.0])
+    gy, gx = tg.autograd.grad([a, b, a], [y, x], cotangents=[None, np.array([1.0, 10.0]), 2.0], retain_graph=True)
     assert gy.data.tolist() == [6.0, 33.0]
     assert gx.data.tolist() == [12.0, 132.0]
     assert tg.autograd.grad(a, a)[0].item() == 1.0

@@ -2,6 +2,7 @@
 
 from . import autograd, bptt, nn, ops, scan
 from .check import GradientError, check_grads
+from .draw import Drawing, DrawingError, draw
 from .graph import Graph, GraphNode, graph
 from .ops import (
     add,
@@ -48,6 +49,8 @@ from .tape import Node, Tensor, enable_grad, no_grad, primitive
 from .transforms import grad, hvp, jvp, value_and_grad, vjp
 
 __all__ = [
+    "Drawing",
+    "DrawingError",
     "GradientError",
     "Graph",
     "GraphNode",
@@ -64,6 +67,7 @@ __all__ = [
     "concatenate",
     "default_dtype",
     "divide",
+    "draw",
     "enable_grad",
     "exp",
     "expand_dims",

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from .scope import Scope
 from .tape import Tensor
 
-__all__ = ["Graph", "GraphNode", "Scope", "graph"]
+__all__ = ["Graph", "GraphNode", "Graphed", "Scope", "graph"]
+
+Graphed: TypeAlias = Tensor  # what a graph can be asked of
 
 
 @dataclass(frozen=True, slots=True)

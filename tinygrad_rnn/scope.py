@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -31,13 +29,18 @@ _scope: ContextVar[Scope] = ContextVar("scope", default=_OUTERMOST)
 current_scope = _scope.get
 
 
-@contextmanager
-def scope(name: str | None = None, step: int | None = None) -> Iterator[None]:
+class scope:  # noqa: N801 - a context manager, used like a function
     """Nodes made in this context belong to the module called `name` and to time step `step`."""
-    outer = _scope.get()
-    path = outer.path if name is None else (*outer.path, name)
-    token = _scope.set(Scope(path, outer.step if step is None else step))
-    try:
-        yield
-    finally:
-        _scope.reset(token)
+
+    __slots__ = ("_name", "_step", "_token")
+
+    def __init__(self, name: str | None = None, step: int | None = None) -> None:
+        self._name, self._step = name, step
+
+    def __enter__(self) -> None:
+        outer = _scope.get()
+        path = outer.path if self._name is None else (*outer.path, self._name)
+        self._token = _scope.set(Scope(path, outer.step if self._step is None else self._step))
+
+    def __exit__(self, *error: object) -> None:
+        _scope.reset(self._token)

@@ -12,6 +12,7 @@ value:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from numpy.typing import ArrayLike
 
 from .backward import cotangent_for, pull
 from .forward import Dual, new_level, split
+from .ops import asarray, get_default_dtype
 from .tape import Node, Tensor, enable_grad, primitive
 
 __all__ = ["grad", "hvp", "jvp", "value_and_grad", "vjp"]
@@ -32,9 +34,8 @@ def _variable(x: ArrayLike) -> Any:
 
 
 def _argument(what: str, i: int, x: Any) -> Tensor:
-    t = x if isinstance(x, Tensor) else Tensor(np.asarray(x))
-    if t.dtype.kind in "iub" and not isinstance(x, (Tensor, np.ndarray)):
-        t = Tensor(t.value.astype(float))  # a Python number
+    made_of_python_numbers = not isinstance(x, (Tensor, np.ndarray, np.generic))
+    t = asarray(x, get_default_dtype() if made_of_python_numbers else None)
     if t.dtype.kind != "f":
         raise TypeError(
             f"{what}: argument {i} must be of floating-point numbers to differentiate by it, got dtype {t.dtype}"
@@ -43,17 +44,22 @@ def _argument(what: str, i: int, x: Any) -> Tensor:
 
 
 def _fresh(x: Tensor) -> Tensor:
-    """A new variable with the value of x: on the tape it descends from x, if x is on it."""
+    """A new variable with the value of x: on the tape it descends from x, if x is on it.
+
+    It is never a leaf: nobody but the transform that made it can differentiate by it.
+    """
     if isinstance(x, Dual):
         return Dual(_fresh(x.primal), x.tangent, x.level)
     if x.requires_grad:
         return _variable(x)
-    return Tensor(x.value, Node(x.value, True))
+    plan = _variable.primitive.plan(1)  # type: ignore[attr-defined]
+    return Tensor(x.value, Node(x.value, True, plan, parents=[None], origin=x.value))
 
 
 def _depends_on_others(outputs: Sequence[Tensor], variables: Sequence[Tensor]) -> bool:
     """Whether anything but the variables could be differentiated through the outputs: then the backward is recorded."""
     own = {part.node for v in variables for part in _parts(v)[:1]}
+    first = min((node.index for node in own if node is not None), default=math.inf)
     seen: set[Node] = set()
     stack = [t.node for output in outputs for t in _parts(output) if t.node is not None and t.node.needs_grad]
     while stack:
@@ -61,13 +67,14 @@ def _depends_on_others(outputs: Sequence[Tensor], variables: Sequence[Tensor]) -
         if node in seen:
             continue
         seen.add(node)
+        sources = [p for p in node.parents if p is not None and p.needs_grad]
         if node in own:
-            if node.plan is not None:  # it stands for a recorded argument
+            if sources:  # it stands for a recorded argument
                 return True
-            continue
-        if node.plan is None:
+        elif sources:
+            stack += sources
+        elif node.plan is None or node.index < first:  # a leaf, or the variable of a transform around this one
             return True
-        stack += [p for p in node.parents if p is not None and p.needs_grad]
     return False
 
 
@@ -187,7 +194,8 @@ def jvp(f: Callable[..., Tensor], primals: Sequence[Any], tangents: Sequence[Any
     duals = []
     for i, (p, t) in enumerate(zip(primals, tangents, strict=True)):
         x = _argument("jvp", i, p)
-        duals.append(Dual(x, cotangent_for(f"jvp: tangent {i}", x, t), level))
+        tangent = t if isinstance(t, Tensor) else np.array(t)  # a copy: the result must not share the caller's memory
+        duals.append(Dual(x, cotangent_for(f"jvp: tangent {i}", x, tangent), level))
     out = f(*duals)
     if not isinstance(out, Tensor):
         raise TypeError(f"jvp: the function must return a tensor, got {type(out).__name__}")

@@ -2,12 +2,12 @@
 
 import os
 import tempfile
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from tinygrad_rnn.graph import Graph
-
-from .columns import choose_columns
+from ..graph import Graph, Graphed, graph
+from .columns import Column, choose_columns
 from .dot import to_dot
 from .engine import DrawingError, render
 from .heat import Heat
@@ -30,8 +30,9 @@ class Drawing:
     lay it out anew.
     """
 
-    def __init__(self, picture: Picture, *, timeout: float) -> None:
+    def __init__(self, picture: Picture, *, summary: str, timeout: float) -> None:
         self.dot = to_dot(picture)
+        self.summary = summary  # what is shown and what isn't, in a few words
         self._what = picture.what
         self._timeout = timeout
 
@@ -69,7 +70,7 @@ class Drawing:
 
 
 def draw(
-    graph: Graph,
+    what: Graphed | Graph,
     *,
     max_steps: int | None = 8,
     keep: int = 2,
@@ -77,10 +78,10 @@ def draw(
     max_nodes: int = 2000,
     timeout: float = 60.0,
 ) -> Drawing:
-    """Draw `graph`: its time steps as boxes from left to right, its parameters once, its gradients as heat.
+    """Draw what a tensor was computed from: time steps as boxes from left to right, parameters once, gradients as heat.
 
     Args:
-        graph: what to draw; without any time step it is drawn as a plain graph, from left to right.
+        what: a tensor, or the graph of one; without any time step it is drawn as a plain graph, from left to right.
         max_steps: a sequence longer than this is cut down to its first and last `keep` steps, with one dashed box
             between them that says what it hides; None draws every step.
         keep: how many steps stay at each end of a longer sequence.
@@ -89,35 +90,47 @@ def draw(
         timeout: seconds after which Graphviz is stopped, at layout and again at each rendering.
 
     Raises:
-        ValueError: the graph is empty, or an argument is out of its range.
+        ValueError: the graph is empty, the tensor isn't on the tape, or an argument is out of its range.
         DrawingError: more than `max_nodes` nodes, or Graphviz is missing, fails, crashes or takes too long.
 
     """
-    if not graph.nodes:
+    view = what if isinstance(what, Graph) else graph(what)
+    if not view.nodes:
         raise ValueError("draw: the graph has no nodes")
     if max_steps is not None and max_steps < 1:
         raise ValueError(f"draw: max_steps must be at least 1 or None, got {max_steps}")
     if keep < 1:
         raise ValueError(f"draw: keep must be at least 1, got {keep}")
-    plan = plan_steps(graph)
+    plan = plan_steps(view)
     columns = choose_columns(plan, max_steps=max_steps, keep=keep)
-    what = _what(graph, len(plan.times))
+    called = _called(view, len(plan.times))
     hidden = sum(len(column.members) for column in columns if column.hidden)
-    shown = len(graph.nodes) - hidden
+    shown = len(view.nodes) - hidden
     if shown > max_nodes:
         advice = "draw fewer steps (max_steps=, keep=) or " if len(plan.times) > 2 else ""
-        raise DrawingError(f"{what}: {shown:,} nodes to show, the limit is {max_nodes:,}; {advice}raise max_nodes=")
-    scale = Heat.of(node.grad_norm for node in graph.nodes) if heat else None
-    look = Look(scale, frozenset(graph.outputs))
+        raise DrawingError(f"{called}: {shown:,} nodes to show, the limit is {max_nodes:,}; {advice}raise max_nodes=")
+    scale = Heat.of(node.grad_norm for node in view.nodes) if heat else None
+    look = Look(scale, frozenset(view.outputs))
     if columns:
-        picture = unrolled_picture(plan, columns, look, what=what, timeout=timeout)
+        picture = unrolled_picture(plan, columns, look, what=called, timeout=timeout)
     else:
-        picture = plain_picture(plan, look, what=what, timeout=timeout)
-    return Drawing(with_legend(picture, scale), timeout=timeout)
+        picture = plain_picture(plan, look, what=called, timeout=timeout)
+    return Drawing(with_legend(picture, scale), summary=_summary(called, columns, shown), timeout=timeout)
 
 
-def _what(graph: Graph, steps: int) -> str:
-    nodes = f"{len(graph.nodes):,} node{'s' if len(graph.nodes) != 1 else ''}"
+def _summary(called: str, columns: Sequence[Column], shown: int) -> str:
+    for column in columns:
+        if column.hidden:
+            before = columns.index(column)
+            return (
+                f"{called}; shown are its first {before} steps and its last {len(columns) - before - 1}, "
+                f"{shown:,} nodes, with a box for the rest"
+            )
+    return called
+
+
+def _called(view: Graph, steps: int) -> str:
+    nodes = f"{len(view.nodes):,} node{'s' if len(view.nodes) != 1 else ''}"
     return f"a graph of {nodes}" + (f" in {steps:,} time step{'s' if steps != 1 else ''}" if steps else "")
 
 

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import graphviz  # type: ignore[import-untyped]
 
-from tinygrad_rnn.graph import GraphNode
-
+from ..graph import GraphNode
 from .heat import short_number
 
 __all__ = ["dot_text", "dot_tooltip", "headline", "operand_name", "pretty", "second_line", "text_width", "tooltip"]

@@ -1,7 +1,6 @@
 """How nodes look: outline, size, fill and ink by kind and heat; the colours of lines."""
 
-from tinygrad_rnn.graph import GraphNode
-
+from ..graph import GraphNode
 from .heat import DARK_INK, WHITE, Heat, ink_on
 from .labels import second_line, text_width, tooltip
 from .picture import Box, Shape

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tinygrad_rnn.graph import Graph, GraphNode
+from ..graph import Graph, GraphNode
 
 __all__ = ["Plan", "plan_steps"]
 

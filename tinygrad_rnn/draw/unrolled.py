@@ -1,7 +1,6 @@
 """The picture of a graph with time steps: the columns, what is before and after them, and all lines between."""
 
-from tinygrad_rnn.graph import GraphNode
-
+from ..graph import GraphNode
 from .columns import Column
 from .heat import DARK_INK
 from .look import FONT_SIZE, Look

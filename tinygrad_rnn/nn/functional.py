@@ -36,6 +36,6 @@ def cross_entropy(
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"cross_entropy: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
     losses = ops.cross_entropy(logits, labels, axis)
-    return (
-        losses if reduction == "none" or losses.shape == () else losses.mean() if reduction == "mean" else losses.sum()
-    )
+    if reduction == "none" or losses.shape == ():
+        return losses
+    return ops.mean(losses) if reduction == "mean" else ops.sum(losses)

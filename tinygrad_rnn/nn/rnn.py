@@ -59,8 +59,10 @@ class RNNCell(Module):
         x = asarray(x)
         if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
             raise ValueError(f"RNNCell: x must have shape [B, {self.input_size}] or [{self.input_size}], got {x.shape}")
-        if h is None:
-            h = np.zeros((*x.shape[:-1], self.hidden_size), self.weight_hh.dtype)
+        state = (*x.shape[:-1], self.hidden_size)
+        h = asarray(np.zeros(state, self.weight_hh.dtype) if h is None else h)
+        if h.shape != state:
+            raise ValueError(f"RNNCell: h must have shape {list(state)} for x of shape {x.shape}, got {h.shape}")
         a = linear(x, self.weight_ih, self.bias_ih) + linear(h, self.weight_hh, self.bias_hh)
         return _ACTIVATIONS[self.nonlinearity](a)
 

@@ -106,18 +106,23 @@ def _misaligned(x: tuple[int, ...], y: tuple[int, ...]) -> str:
 
 
 def _inner_x(ct: Any, y: Any, x_shape: Any) -> Any:
+    if ct.ndim == y.ndim == 2:
+        return ct @ y
     rows = _rows(y)
     return reshape(reshape(ct, (math.prod(x_shape[:-1]), len(rows))) @ rows, x_shape)
 
 
 def _inner_y(ct: Any, x: Any, y_shape: Any) -> Any:
+    if ct.ndim == x.ndim == 2:
+        return _transpose(ct) @ x
     rows = _rows(x)
     return reshape(_transpose(reshape(ct, (len(rows), math.prod(y_shape[:-1])))) @ rows, y_shape)
 
 
 def _pooled_inner_y(cts: list[Any], xs: list[Any], y_shapes: list[Any]) -> Any:
     rows = [_rows(x) for x in xs]
-    cts = [reshape(ct, (len(r), math.prod(y_shapes[0][:-1]))) for ct, r in zip(cts, rows, strict=True)]
+    if len(y_shapes[0]) != 2 or cts[0].ndim != 2:
+        cts = [reshape(ct, (len(r), math.prod(y_shapes[0][:-1]))) for ct, r in zip(cts, rows, strict=True)]
     return reshape(_transpose(concatenate(cts)) @ concatenate(rows), y_shapes[0])
 
 
@@ -127,10 +132,9 @@ def inner(x: ArrayLike, y: ArrayLike) -> Any:
 
     Derivatives: for matrices, ∂L/∂X = C Y and ∂L/∂Y = Cᵀ X.
     """
-    if np.ndim(x) == 0 or np.ndim(y) == 0:
-        raise ValueError(f"shapes {np.shape(x)} and {np.shape(y)}: both arguments need at least one axis")
-    if np.shape(x)[-1] != np.shape(y)[-1]:
-        raise ValueError(
-            f"shapes {np.shape(x)} and {np.shape(y)} don't align: {np.shape(x)[-1]} != {np.shape(y)[-1]} (last axes)"
-        )
-    return np.matmul(x, turned(y)) if np.ndim(y) == 2 else np.inner(x, y)  # type: ignore[arg-type]
+    x, y = np.asarray(x), np.asarray(y)
+    if not x.shape or not y.shape:
+        raise ValueError(f"shapes {x.shape} and {y.shape}: both arguments need at least one axis")
+    if x.shape[-1] != y.shape[-1]:
+        raise ValueError(f"shapes {x.shape} and {y.shape} don't align: {x.shape[-1]} != {y.shape[-1]} (last axes)")
+    return np.matmul(x, turned(y)) if y.ndim == 2 else np.inner(x, y)

@@ -31,6 +31,8 @@ class Methods:
         @property
         def shape(self) -> tuple[int, ...]: ...
 
+        def item(self) -> float: ...
+
     __add__ = elementwise.add
     __sub__ = elementwise.subtract
     __mul__ = elementwise.multiply
@@ -72,6 +74,8 @@ class Methods:
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape:
+            raise TypeError("iteration over a tensor of shape ()")
         return iter(indexing.unstack(self))
 
     # Comparisons give plain boolean arrays: they have no gradient.
@@ -152,7 +156,7 @@ class Methods:
 
     def transpose(self, *axes: SupportsIndex | Sequence[SupportsIndex] | None) -> Tensor:
         """See `tinygrad_rnn.transpose`; the axes may come one by one or as a tuple."""
-        if len(axes) == 1 and not isinstance(axes[0], SupportsIndex):
+        if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))):
             return shapes.transpose(self, axes[0])
         return shapes.transpose(self, axes or None)  # type: ignore[arg-type]
 

@@ -76,7 +76,7 @@ def max(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def _shifted(x: ArrayLike, axis: tuple[int, ...]) -> tuple[Array, Array]:
-    """X − max x, and max x, so that no exponential overflows; an infinite maximum counts as the largest finite number."""
+    """X − max x, and max x: no exponential overflows. An infinite maximum counts as the largest finite number."""
     x = np.asarray(x)
     if x.dtype.kind != "f":
         x = x.astype(float)

@@ -16,16 +16,17 @@ __all__ = ["broadcast_to", "concatenate", "expand_dims", "reshape", "squeeze", "
 
 def _shape(what: str, shape: SupportsIndex | Sequence[SupportsIndex]) -> tuple[int, ...]:
     try:
-        return (index(shape),) if isinstance(shape, SupportsIndex) else tuple(index(n) for n in shape)
+        return tuple([index(n) for n in shape]) if isinstance(shape, (tuple, list)) else (index(shape),)  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(f"{what}: shape must be an integer or a sequence of integers, got {shape!r}") from None
 
 
 def _axis(what: str, axis: Any, ndim: int) -> int:
     """An axis as a non-negative number, checked."""
-    if not isinstance(axis, SupportsIndex):
-        raise TypeError(f"{what}: an axis must be an integer, got {axis!r}")
-    number = index(axis)
+    try:
+        number = index(axis)
+    except TypeError:
+        raise TypeError(f"{what}: an axis must be an integer, got {axis!r}") from None
     if not -ndim <= number < ndim:
         raise ValueError(f"{what}: axis {number} is out of range for {ndim} axes")
     return number % ndim

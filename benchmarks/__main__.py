@@ -1,0 +1,118 @@
+"""The command line: `python -m benchmarks [all | step | memory | overhead | profile]`."""
+
+from __future__ import annotations
+
+import click
+
+from . import hotspots, memory, overhead, step
+from .contenders import CONTENDERS, Shape
+from .report import Report, machine
+
+
+class _ShapeType(click.ParamType):
+    name = "T,B,H"
+
+    def convert(self, value: str | Shape, param: click.Parameter | None, ctx: click.Context | None) -> Shape:
+        try:
+            T, B, H = (int(part) for part in value.split(",")) if isinstance(value, str) else value
+        except ValueError:
+            self.fail(f"want three whole numbers as in 50,32,128, got {value!r}", param, ctx)
+        if min(T, B, H) < 1:
+            self.fail(f"want positive numbers, got {value!r}", param, ctx)
+        return Shape(T, B, H)
+
+
+_loss = click.option(
+    "--loss", type=click.Choice(["all", "last"]), default="all", help="L of all states, or of the last."
+)
+_rounds = click.option("--rounds", type=click.IntRange(1), help="How often everyone takes a turn.")
+_save = click.option("--save", is_flag=True, help="Write the tables to benchmarks/results.md too.")
+_keep = click.option("--keep-memory", is_flag=True, help="Let malloc keep freed memory (glibc), for all contenders.")
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Time and memory of a training step of a tanh RNN, beside PyTorch, HIPS autograd, MyGrad and NumPy by hand."""
+    if context.invoked_subcommand is None:
+        context.invoke(everything)
+
+
+@main.command("all")
+@_save
+def everything(save: bool = False) -> None:
+    """Everything: step, memory and overhead (the default)."""
+    report = _begin()
+    step.run(report)
+    memory.run(report)
+    overhead.run(report)
+    _end(report, save)
+
+
+@main.command("step")
+@click.option("--shape", "shapes", type=_ShapeType(), multiple=True, help="Can be given several times.")
+@_loss
+@_rounds
+@_keep
+@_save
+def _step(shapes: tuple[Shape, ...], loss: str, rounds: int | None, keep_memory: bool, save: bool) -> None:
+    """Time of one training step."""
+    if keep_memory:
+        step.keep_memory()
+    report = _begin()
+    step.run(report, shapes or step.SHAPES, loss, rounds)  # type: ignore[arg-type]
+    _end(report, save)
+
+
+@main.command("memory")
+@click.option("--shape", type=_ShapeType(), default=memory.SHAPE)
+@click.option("--repeats", type=click.IntRange(1), default=5)
+@_loss
+@_save
+def _memory(shape: Shape, repeats: int, loss: str, save: bool) -> None:
+    """Peak memory of one training step."""
+    report = _begin()
+    memory.run(report, shape, loss, repeats)  # type: ignore[arg-type]
+    _end(report, save)
+
+
+@main.command("overhead")
+@_rounds
+@_save
+def _overhead(rounds: int | None, save: bool) -> None:
+    """Time per recorded operation."""
+    report = _begin()
+    overhead.run(report, rounds or 40)
+    _end(report, save)
+
+
+@main.command("profile")
+@click.option("--shape", type=_ShapeType(), default=Shape(50, 32, 128))
+@click.option("--who", type=click.Choice(list(CONTENDERS)), default="ours-layer")
+@_loss
+@click.option("--lines", type=click.IntRange(1), default=25)
+def _profile(shape: Shape, who: str, loss: str, lines: int) -> None:
+    """Where a step spends its time (cProfile)."""
+    hotspots.run(who, shape, loss, lines)  # type: ignore[arg-type]
+
+
+def _begin() -> Report:
+    try:
+        import torch
+
+        torch.set_num_threads(1)
+    except ImportError:
+        pass
+    report = Report()
+    for line in machine():
+        report.say(line)
+    return report
+
+
+def _end(report: Report, save: bool) -> None:
+    if save:
+        report.save()
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks")
