@@ -1,6 +1,7 @@
 """The read-only view of a graph: what was recorded, in order, under which names, and how large the gradients were."""
 
 import gc
+import threading
 import weakref
 
 import numpy as np
@@ -108,8 +109,6 @@ def test_scopes():
 
 
 def test_a_scope_ends_with_an_exception_and_is_a_thread_s_own():
-    import threading
-
     with pytest.raises(KeyError), tg.scope("broken", step=1):
         raise KeyError
     seen = []
@@ -153,7 +152,7 @@ def test_a_graph_of_what_the_tape_knows_nothing_of(untracked):
         tg.graph(*untracked())
 
 
-# ---------------------------------------------------------------------------------------------------------- gradient norms
+# ------------------------------------------------------------------------------------------------------- gradient norms
 
 
 def test_norms_are_there_once_a_backward_has_run():
@@ -192,7 +191,7 @@ def test_every_intermediate_norm_is_that_of_its_gradient():
 @pytest.mark.parametrize("scale", [1e-45, 1e-38, 1e-30, 1e-20, 1e-10, 1.0, 1e10, 1e20, 1e30, 3e38])
 def test_norms_of_tiny_and_huge_gradients(scale, dtype):
     x = leaf(np.zeros((3, 4)), dtype=dtype)
-    ct = (np.arange(12).reshape(3, 4) % 5 - 2).astype(dtype) * dtype(scale) / 2
+    ct = (np.arange(12).reshape(3, 4) % 5 - 2).astype(dtype) / 2 * dtype(scale)
     (x + 0).backward(ct)
     expected = float(np.sqrt(np.sum(ct.astype(np.longdouble) ** 2)))
     for node in tg.graph(x + 0).nodes[:1]:
@@ -222,7 +221,7 @@ def test_a_second_backward_gives_leaves_the_norm_of_the_sum():
         assert by_name(tg.graph(y))["x"].grad_norm == pytest.approx(5.0 * k)
 
 
-# -------------------------------------------------------------------------------------------------------------- the view
+# ------------------------------------------------------------------------------------------------------------- the view
 
 
 def test_the_view_keeps_no_array_alive_and_can_t_be_changed():

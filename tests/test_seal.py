@@ -25,7 +25,7 @@ def refused(loss, name, *leaves):
         assert (p.grad is None) if g is None else (p.grad == g).all()
 
 
-# --------------------------------------------------------------------------------------------------- kinds of writes
+# ------------------------------------------------------------------------------------------------------ kinds of writes
 
 SHAPES = [(), (1,), (3,), (5, 7), (32, 32), (33, 31), (1024,), (1025,), (64, 65), (4096,), (129, 130), (300, 301)]
 
@@ -185,7 +185,7 @@ def test_empty_arrays_have_nothing_to_write_to():
     assert p.grad.shape == (0, 3)
 
 
-# ------------------------------------------------------------------------------------------------- ways to the array
+# ---------------------------------------------------------------------------------------------------- ways to the array
 
 
 def test_through_a_view_taken_earlier():
@@ -373,7 +373,7 @@ def test_every_way_to_differentiate_refuses():
         pullback(np.ones(2))
 
 
-# ------------------------------------------------------------------------------------- graphs that share an array
+# ------------------------------------------------------------------------------------------- graphs that share an array
 
 
 def test_each_graph_over_a_shared_parameter_is_judged_by_itself():
@@ -457,7 +457,7 @@ def test_threads_seal_and_let_go_side_by_side():
     assert not errors
 
 
-# --------------------------------------------------------------------------------------------- nothing to complain of
+# ----------------------------------------------------------------------------------------------- nothing to complain of
 
 
 def test_writes_after_the_backward():

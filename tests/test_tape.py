@@ -17,7 +17,7 @@ def leaf(values, name=None, dtype=None):
     return tg.tensor(values, dtype=dtype, requires_grad=True, name=name)
 
 
-# ------------------------------------------------------------------------------------------------------ making tensors
+# ------------------------------------------------------------------------------------------------------- making tensors
 
 
 def test_tensor_copies_and_asarray_shares():
@@ -98,7 +98,7 @@ def test_python_scalars_never_upcast(number):
         assert g.dtype == np.float32
 
 
-# ---------------------------------------------------------------------------------------------------------- the handle
+# ----------------------------------------------------------------------------------------------------------- the handle
 
 
 def test_attributes():
@@ -206,7 +206,7 @@ def test_leaves_copy_and_pickle(again):
     assert y.grad.tolist() == [2.0, 4.0]
 
 
-# ----------------------------------------------------------------------------------------------------- what may be set
+# ------------------------------------------------------------------------------------------------------ what may be set
 
 
 def test_data_of_a_leaf_is_its_array():
@@ -291,7 +291,7 @@ def test_grad_of_a_tensor_that_needs_none_is_not_dropped_silently(name):
         assert t.grad is not None
 
 
-# ------------------------------------------------------------------------------------------------- NumPy on a tensor
+# ---------------------------------------------------------------------------------------------------- NumPy on a tensor
 
 
 def test_asarray_of_a_tensor_that_needs_a_gradient_is_refused():
@@ -543,7 +543,7 @@ def test_errors_of_the_forward_name_the_operation():
         plus(leaf([1.0, 2.0]), np.ones(3))
 
 
-# --------------------------------------------------------------------------------------------------------------- modes
+# ---------------------------------------------------------------------------------------------------------------- modes
 
 
 def recorded():

@@ -49,8 +49,11 @@ class Graph:
 def graph(*outputs: Tensor) -> Graph:
     """Everything that `outputs` were computed from: leaves, named constants and operations.
 
-    Raises `ValueError` for a tensor that the tape knows nothing of.
+    Raises `TypeError` for what is no tensor, `ValueError` for a tensor that the tape knows nothing of.
     """
+    for t in outputs:
+        if not isinstance(t, Tensor):
+            raise TypeError(f"graph: want tensors, got {type(t).__name__}")
     roots = [t.node for t in outputs if t.node is not None]
     if len(roots) != len(outputs) or not roots:
         raise ValueError("graph: want one or more tensors computed from a tensor that has requires_grad=True")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Seal", "seal", "turned"]
+__all__ = ["Seal", "seal", "seal_of", "turned"]
 
 _seals: dict[
     int, weakref.ref[Seal]
@@ -45,19 +45,22 @@ class Seal:
             )
 
 
-def seal(array: npt.NDArray[Any], name: str, op: str) -> Seal:
-    """The seal of an array, made if none is in use. `name` and `op` say what an error calls the array."""
+def seal(array: npt.NDArray[Any], name: str) -> Seal:
+    """Seal an array that has no seal in use. `name` says what an error calls it."""
     global _sweep_at
+    made = Seal(array, name)
+    _seals[id(array)] = weakref.ref(made)
+    if len(_seals) > _sweep_at:
+        for key in [key for key, ref in _seals.items() if ref() is None]:
+            del _seals[key]
+        _sweep_at = max(1024, 2 * len(_seals))
+    return made
+
+
+def seal_of(array: npt.NDArray[Any]) -> Seal | None:
+    """The seal of an array, if it has one that is in use."""
     ref = _seals.get(id(array))
-    found = None if ref is None else ref()
-    if found is None:
-        found = Seal(array, f"{name} of {op}")
-        _seals[id(array)] = weakref.ref(found)
-        if len(_seals) > _sweep_at:
-            for key in [key for key, r in _seals.items() if r() is None]:
-                del _seals[key]
-            _sweep_at = max(1024, 2 * len(_seals))
-    return found
+    return None if ref is None else ref()
 
 
 def turned(matrix: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -66,8 +69,7 @@ def turned(matrix: npt.NDArray[Any]) -> npt.NDArray[Any]:
     BLAS multiplies by that up to twice as fast.
     A weight of a recurrent network is used once every time step, and between sealing and backward it can't change.
     """
-    ref = _seals.get(id(matrix))
-    found = None if ref is None else ref()
+    found = seal_of(matrix)
     if found is None or matrix.ndim != 2:
         return matrix.swapaxes(-1, -2)
     found.uses += 1

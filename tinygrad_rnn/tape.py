@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .scope import current_scope
-from .seal import Seal, seal
+from .seal import Seal, seal, seal_of
 
 if TYPE_CHECKING:
     from .ops.methods import Methods  # operators and methods; attached when the operations are there
@@ -441,13 +441,12 @@ def _record(plan: Plan, parents: list[Node | None], values: list[Any], out: Arra
             parent = parents[i]
             owner = value if parent is None or parent.plan is None else parent.origin
         if owner is not None and type(owner) is np.ndarray:
-            seals.append(seal(owner, _called(parents, i), plan.primitive.name))
+            seals.append(seal_of(owner) or seal(owner, _called(plan, parents, i)))
     if plan.extras:
         saved += [source(values, out, kwargs) for source in plan.extras]
-    if plan.primitive.variadic and plan.primitive.arguments[0] in plan.saves:
-        seals += [
-            seal(v, _called(parents, i), plan.primitive.name) for i, v in enumerate(values) if type(v) is np.ndarray
-        ]
+        if plan.primitive.variadic and plan.primitive.arguments[0] in plan.saves:
+            arrays = [(i, v) for i, v in enumerate(values) if type(v) is np.ndarray]
+            seals += [seal_of(v) or seal(v, _called(plan, parents, i)) for i, v in arrays]
     return Node(out, True, plan, parents, saved, seals, origin)
 
 
@@ -459,15 +458,11 @@ def _origin(parents: Sequence[Node | None], values: Sequence[Any], out: Array) -
     return None
 
 
-def _called(parents: Sequence[Node | None], i: int) -> str:
+def _called(plan: Plan, parents: Sequence[Node | None], i: int) -> str:
     parent = parents[i] if i >= 0 else None
-    return (
-        parent.name
-        if parent is not None and parent.name is not None
-        else f"argument {i + 1}"
-        if i >= 0
-        else "the result"
-    )
+    if parent is not None and parent.name is not None:
+        return parent.name
+    return f"argument {i + 1} of {plan.primitive.name}" if i >= 0 else f"the result of {plan.primitive.name}"
 
 
 def _explained(prim: Primitive, values: Sequence[Any], error: Exception) -> Exception:

@@ -112,8 +112,8 @@ class RNN(Module):
         f, weight_hh = _ACTIVATIONS[self.nonlinearity], self.weight_hh_l0
         bias = None if self.bias_ih_l0 is None or self.bias_hh_l0 is None else self.bias_ih_l0 + self.bias_hh_l0
 
-        def step(h: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-            h = f(add(x, inner(h, weight_hh)))
+        def step(h: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+            h = f(add(a, inner(h, weight_hh)))
             return h, h
 
         h, ys = unroll(step, h_0[0], linear(xs, self.weight_ih_l0, bias))

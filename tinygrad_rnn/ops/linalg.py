@@ -137,4 +137,6 @@ def inner(x: ArrayLike, y: ArrayLike) -> Any:
         raise ValueError(f"shapes {x.shape} and {y.shape}: both arguments need at least one axis")
     if x.shape[-1] != y.shape[-1]:
         raise ValueError(f"shapes {x.shape} and {y.shape} don't align: {x.shape[-1]} != {y.shape[-1]} (last axes)")
-    return np.matmul(x, turned(y)) if y.ndim == 2 else np.inner(x, y)
+    if y.ndim != 2:
+        return np.inner(x, y)
+    return (_rows(x) @ turned(y)).reshape(*x.shape[:-1], len(y)) if x.ndim > 2 else x @ turned(y)
