@@ -196,6 +196,17 @@ def test_requires_grad_can_be_switched_on_leaves_only():
     assert x.name == "x"
 
 
+def test_a_gradient_is_not_lost_when_a_leaf_is_frozen_for_a_while():
+    x = leaf([1.0, 2.0], name="x")
+    x.grad = [10.0, 10.0]
+    loss = (x * x).sum()
+    x.requires_grad = False
+    x.requires_grad = True
+    assert x.grad.tolist() == [10.0, 10.0]
+    loss.backward()
+    assert x.grad.tolist() == [12.0, 14.0]
+
+
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
 def test_leaves_copy_and_pickle(again):
     x = leaf([1.0, 2.0], name="x")

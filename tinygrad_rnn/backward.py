@@ -101,20 +101,22 @@ def walk(
         if plan is None:
             continue
         saved: Any = _as_tensors(node, plan) if record else node.saved
-        for i, rule, which, pooled in plan.steps:
-            use = (ct, *[saved[k] for k in which]) if which else (ct,)
-            if plan.primitive.variadic:
-                for parent, part in zip(node.parents, rule(*use), strict=True):
-                    if parent in alive:
-                        sums.add(parent, part, use)
-                continue
-            parent = node.parents[i]
-            if parent not in alive:
-                continue
-            if pooled is not None:
-                sums.wait(parent, rule, pooled, use)
-            else:
-                sums.add(parent, rule(*use), use)
+        if plan.primitive.variadic:
+            ((_, rule, which, _),) = plan.steps
+            parts = rule(ct, *saved) if which is None else rule(ct, *[saved[k] for k in which])
+            for parent, part in zip(node.parents, parts, strict=True):
+                if parent in alive:
+                    sums.add(parent, part)
+        else:
+            for i, rule, which, pooled in plan.steps:
+                parent = node.parents[i]
+                if parent not in alive:
+                    continue
+                use = (ct, *saved) if which is None else (ct, *[saved[k] for k in which])
+                if pooled is not None:
+                    sums.wait(parent, rule, pooled, use)
+                else:
+                    sums.add(parent, rule(*use), use)
         if free:
             node.saved, node.seals = None, ()
 

@@ -261,22 +261,30 @@ class Plan:
     residuals it takes, its pooled form).
     """
 
-    __slots__ = ("arrays", "extras", "primitive", "saves", "steps")
+    __slots__ = ("arrays", "extras", "primitive", "saves", "shapes", "steps")
 
     def __init__(self, primitive: Primitive, argnums: Sequence[int]) -> None:
         self.primitive = primitive
         names = list(dict.fromkeys(name for i in argnums for name in primitive.asks[i]))
-        position = (
-            {"out": -1} if primitive.variadic else {"out": -1, **{a: i for i, a in enumerate(primitive.arguments)}}
-        )
-        names.sort(key=lambda name: name not in position)
+        arrays = {"out": -1}
+        shapes = {}
+        if not primitive.variadic:
+            arrays |= {name: i for i, name in enumerate(primitive.arguments)}
+            shapes = {f"{name}_shape": i for i, name in enumerate(primitive.arguments)}
+        names.sort(key=lambda name: (name not in arrays, name not in shapes))
         self.saves = tuple(names)
-        self.arrays = tuple(position[name] for name in names if name in position)
-        self.extras = tuple(primitive.source(name) for name in names if name not in position)
+        self.arrays = tuple(arrays[name] for name in names if name in arrays)
+        self.shapes = tuple(shapes[name] for name in names if name in shapes)
+        self.extras = tuple(primitive.source(name) for name in names if name not in arrays and name not in shapes)
         self.steps = tuple(
-            (i, primitive.rules[i], tuple(names.index(name) for name in primitive.asks[i]), primitive.pooled.get(i))
+            (i, primitive.rules[i], _places(names, primitive.asks[i]), primitive.pooled.get(i))
             for i in argnums
         )
+
+
+def _places(names: list[str], asked: tuple[str, ...]) -> tuple[int, ...] | None:
+    """Where the residuals that a rule asks for are among those kept; `None` if it asks for all, in that order."""
+    return None if list(asked) == names else tuple(names.index(name) for name in asked)
 
 
 class Primitive:
@@ -381,25 +389,27 @@ def primitive(
 
         @functools.wraps(forward)
         def apply(*args: Any, **kwargs: Any) -> Any:
-            values = list(args)
+            values: list[Any] = []
             parents: list[Node | None] = []
             any_tensor = False
-            needed = 0
-            for i, a in enumerate(args):
-                node = None
+            needed, bit = 0, 1
+            for a in args:
                 if type(a) is Tensor:
                     any_tensor = True
-                    values[i] = a.value
+                    values.append(a.value)
                     node = a.node
+                    parents.append(node)
                     if node is not None and node.needs_grad:
-                        needed |= 1 << i
+                        needed |= bit
                 elif type(a) in _PLAIN:
-                    pass
+                    values.append(a)
+                    parents.append(None)
                 elif isinstance(a, Tensor):  # a kind of tensor with rules of its own: a dual
                     return a.apply(prim, apply, args, kwargs)  # type: ignore[attr-defined]
                 else:
-                    values[i] = np.asarray(a)
-                parents.append(node)
+                    values.append(np.asarray(a))
+                    parents.append(None)
+                bit += bit
             try:
                 out = forward(*values, **kwargs)
             except (ValueError, TypeError, IndexError) as error:
@@ -442,6 +452,9 @@ def _record(plan: Plan, parents: list[Node | None], values: list[Any], out: Arra
             owner = value if parent is None or parent.plan is None else parent.origin
         if owner is not None and type(owner) is np.ndarray:
             seals.append(seal_of(owner) or seal(owner, _called(plan, parents, i)))
+    for i in plan.shapes:
+        parent = parents[i]
+        saved.append(np.shape(values[i]) if parent is None else parent.shape)
     if plan.extras:
         saved += [source(values, out, kwargs) for source in plan.extras]
         if plan.primitive.variadic and plan.primitive.arguments[0] in plan.saves:

@@ -81,8 +81,8 @@ def imported_by(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name}: a relative import"
-            names.add(node.module or "")
+            assert node.level <= 1, f"{path.name}: an import from outside the derivation"
+            names.add(f"tinygrad_rnn.bptt.{node.module}" if node.level else node.module or "")
     return names
 
 

@@ -1,4 +1,4 @@
-"""The unrolled loop: the values and gradients of a loop written by hand, and the names and scopes that pictures need."""
+"""The unrolled loop: the values and gradients of a loop written by hand, and the names and scopes for pictures."""
 
 import numpy as np
 import pytest

@@ -104,7 +104,7 @@ class Module:
         new = {}
         for name, p in own.items():
             if name in state:
-                array = np.array(state[name], dtype=p.dtype)
+                array = np.asarray(state[name]).astype(p.dtype)
                 if array.shape != p.shape:
                     raise ValueError(f"load_state_dict: {name!r} wants shape {p.shape}, got {array.shape}")
                 new[name] = array

@@ -15,18 +15,18 @@ from numpy.typing import ArrayLike
 
 from ..seal import turned
 from ..tape import primitive
-from .shapes import concatenate, reshape, swapaxes
+from .shapes import concatenate
 
 __all__ = ["inner", "matmul"]
 
 
 def _rows(x: Any) -> Any:
     """All leading axes as one: [..., n] as [m, n]."""
-    return x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+    return x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _transpose(x: Any) -> Any:
-    return swapaxes(x, -1, -2)
+    return x.swapaxes(-1, -2)
 
 
 # In a product a vector is a matrix of one row (on the left) or one column (on the right), and that axis is dropped
@@ -105,25 +105,31 @@ def _misaligned(x: tuple[int, ...], y: tuple[int, ...]) -> str:
     return f"shapes {x} and {y}: the leading axes {x[:-2]} and {y[:-2]} don't broadcast"
 
 
-def _inner_x(ct: Any, y: Any, x_shape: Any) -> Any:
+def _inner_x(ct: Any, y: Any) -> Any:
     if ct.ndim == y.ndim == 2:
         return ct @ y
     rows = _rows(y)
-    return reshape(reshape(ct, (math.prod(x_shape[:-1]), len(rows))) @ rows, x_shape)
+    lead = ct.shape[: ct.ndim - y.ndim + 1]
+    return (ct.reshape((math.prod(lead), len(rows))) @ rows).reshape((*lead, y.shape[-1]))
 
 
-def _inner_y(ct: Any, x: Any, y_shape: Any) -> Any:
+def _inner_y(ct: Any, x: Any) -> Any:
     if ct.ndim == x.ndim == 2:
         return _transpose(ct) @ x
-    rows = _rows(x)
-    return reshape(_transpose(reshape(ct, (len(rows), math.prod(y_shape[:-1])))) @ rows, y_shape)
+    return (_transpose(_beside(ct, x)) @ _rows(x)).reshape((*ct.shape[x.ndim - 1 :], x.shape[-1]))
 
 
-def _pooled_inner_y(cts: list[Any], xs: list[Any], y_shapes: list[Any]) -> Any:
-    rows = [_rows(x) for x in xs]
-    if len(y_shapes[0]) != 2 or cts[0].ndim != 2:
-        cts = [reshape(ct, (len(r), math.prod(y_shapes[0][:-1]))) for ct, r in zip(cts, rows, strict=True)]
-    return reshape(_transpose(concatenate(cts)) @ concatenate(rows), y_shapes[0])
+def _pooled_inner_y(cts: list[Any], xs: list[Any]) -> Any:
+    rows = _transpose(concatenate([_beside(ct, x) for ct, x in zip(cts, xs, strict=True)]))
+    shape = (*cts[0].shape[xs[0].ndim - 1 :], xs[0].shape[-1])
+    return (rows @ concatenate([_rows(x) for x in xs])).reshape(shape)
+
+
+def _beside(ct: Any, x: Any) -> Any:
+    """The cotangent of x Wᵀ with a row for each of x's rows."""
+    if ct.ndim == x.ndim == 2:
+        return ct
+    return ct.reshape((math.prod(x.shape[:-1]), math.prod(ct.shape[x.ndim - 1 :])))
 
 
 @primitive("bilinear", [_inner_x, _inner_y], pooled={1: _pooled_inner_y})

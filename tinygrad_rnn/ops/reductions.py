@@ -86,7 +86,7 @@ def _shifted(x: ArrayLike, axis: tuple[int, ...]) -> tuple[Array, Array]:
         return x - top, top
 
 
-@primitive("general", [lambda ct, x, out, axis: _restore(ct, x.shape, axis) * exp(x - _restore(out, x.shape, axis))])
+@primitive("general", [lambda ct, x, axis: _restore(ct, x.shape, axis) * softmax(x, axis)])
 def _logsumexp(x: ArrayLike, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     shifted, top = _shifted(x, axis)
     with np.errstate(divide="ignore"):  # log 0 = -inf is the right sum of no probability
@@ -117,7 +117,7 @@ def _softmax(x: ArrayLike, *, axis: tuple[int, ...]) -> Any:
     return e / np.add.reduce(e, axis=axis, keepdims=True)
 
 
-def softmax(x: ArrayLike, axis: int = -1) -> Tensor:
+def softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Tensor:
     """ŷ = e^x / Σ e^x along an axis. Derivative: ŷ ⊙ (c − ⟨c, ŷ⟩)."""
     return _softmax(x, axis=_axes("softmax", x, axis))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -62,7 +61,10 @@ def _stacked(ys: Sequence[Any]) -> Any:
 
 
 def _parameter_names(cell: Callable[..., Any]) -> tuple[str, str]:
-    names = [p for p in inspect.signature(getattr(cell, "forward", cell)).parameters if p != "self"]
+    """What the cell calls its carry and its input."""
+    function = getattr(cell, "forward", cell)
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    names = [] if code is None else [n for n in code.co_varnames[: code.co_argcount] if n != "self"]
     return (names[0], names[1]) if len(names) >= 2 else ("h", "x")
 
 
