@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .seal import Seal
+from .seal import Seal, new_era
 from .tape import Array, Node, Plan, Rule, Tensor, enable_grad
+from .turned import backward_pass
 
 __all__ = ["backward", "cotangent_for", "pull", "recorded", "walk"]
 
@@ -27,11 +27,13 @@ def backward(output: Tensor, cotangent: npt.ArrayLike | Tensor | None = None, *,
     node = recorded("backward", output)
     ct = cotangent_for("backward", output, cotangent)
     results: list[tuple[Node, Array | None, float]] = []
-    for n, c in walk([(node, ct.value)], wanted=None, free=not retain_graph):
-        grad = None if n.plan is not None else c if n.grad is None else np.asarray(n.grad + c)
-        results.append((n, grad, _norm(c if grad is None else grad)))
+    with backward_pass():
+        for n, c in walk([(node, ct.value)], wanted=None, free=not retain_graph):
+            grad = None if n.plan is not None else c if n.grad is None else np.asarray(n.grad + c)
+            results.append((n, grad, _norm(c if grad is None else grad)))
     for n, grad, norm in results:  # all or nothing: no gradient changes until all are there
         n.grad, n.grad_norm = grad, norm
+    new_era()
 
 
 def recorded(what: str, t: Tensor) -> Node:
@@ -95,8 +97,8 @@ def walk(
         if ct is None:
             continue
         plan = node.plan
-        if not record and (plan is None or (wanted is not None and node in wanted)) and node not in sums.owned:
-            ct = np.array(ct)
+        if (plan is None or (wanted is not None and node in wanted)) and node not in sums.owned:
+            ct = ct.astype(ct.dtype) if record else np.array(ct)
         yield node, ct
         if plan is None:
             continue
@@ -176,13 +178,12 @@ def _fitted(ct: Any, node: Node) -> Any:
     """A rule's result in the shape and dtype of the argument: summed over what was broadcast."""
     if ct.shape != node.shape:
         lead = ct.ndim - len(node.shape)
-        if lead >= 0:
-            ct = ct.sum(
-                axis=(*range(lead), *[lead + i for i, n in enumerate(node.shape) if n == 1 != ct.shape[lead + i]])
-            )
-        if ct.size != math.prod(node.shape):
+        stretched = [lead + i for i, n in enumerate(node.shape) if lead >= 0 and n == 1 != ct.shape[lead + i]]
+        kept = [n for i, n in enumerate(node.shape) if lead + i not in stretched]
+        summed = ct.sum(axis=(*range(lead), *stretched)) if lead >= 0 else ct
+        if lead < 0 or list(summed.shape) != kept:
             raise RuntimeError(f"backward: a rule gave a cotangent of shape {ct.shape} to {node}")
-        ct = ct.reshape(node.shape)
+        ct = summed.reshape(node.shape)
     return ct if ct.dtype == node.dtype else ct.astype(node.dtype)
 
 
@@ -264,6 +265,13 @@ def pull(
         for y, c in zip(outputs, cts, strict=True)
         if y.node is not None and y.node.needs_grad
     ]
-    with enable_grad() if record else nullcontext():
+    with enable_grad() if record else backward_pass():
         found = {n: ct for n, ct in walk(roots, wanted, free=free, record=record) if n in wanted}
-    return [None if n not in found else found[n] if record else Tensor(found[n]) for n in nodes]
+    new_era()
+    results = {n: ct if record else Tensor(ct) for n, ct in found.items()}
+    return [_again(results.get(n)) if n in nodes[:i] else results.get(n) for i, n in enumerate(nodes)]
+
+
+def _again(ct: Tensor | None) -> Tensor | None:
+    """The same gradient for an input that was given twice, in memory of its own."""
+    return None if ct is None else ct.astype(ct.dtype)

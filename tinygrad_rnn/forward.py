@@ -51,11 +51,9 @@ class Dual(Tensor):
             if prim.kind in ("linear", "bilinear"):
                 part = apply(*primals[:i], t, *primals[i + 1 :], **kwargs)
             else:
-                rules = prim.rules[:1] * len(args) if prim.variadic else prim.rules
-                residuals = [prim.source(name)(primals, out, kwargs) for name in prim.asks[0 if prim.variadic else i]]
-                part = (
-                    rules[i](t, *residuals) if prim.kind == "elementwise" else _transposed(rules[i], residuals, out, t)
-                )
+                rule, asked = prim.rule(i)
+                residuals = [prim.source(name)(primals, out, kwargs) for name in asked]
+                part = rule(t, *residuals) if prim.kind == "elementwise" else _transposed(rule, residuals, out, t)
             total = part if total is None else total + part
         if total.shape != out.shape:  # an argument that was broadcast
             total = total + np.zeros(out.shape, total.dtype)

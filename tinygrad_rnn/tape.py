@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .scope import current_scope
-from .seal import Seal, seal, seal_of
+from .seal import Seal, find, new_era, seal
 
 if TYPE_CHECKING:
     from .ops.methods import Methods  # operators and methods; attached when the operations are there
@@ -46,6 +46,9 @@ class _GradMode(ContextDecorator):
 
     def __init__(self) -> None:
         self._tokens: list[Token[bool]] = []
+
+    def _recreate_cm(self) -> _GradMode:
+        return type(self)()  # a decorated function may run in many threads at once
 
     def __enter__(self) -> None:
         self._tokens.append(_grad_enabled.set(self.enabled))
@@ -138,6 +141,7 @@ class Tensor(Methods):
         Writing to a leaf's array between forward and backward is found out by the backward, which then refuses.
         """
         if self.is_leaf:
+            new_era()
             return self.value
         view = self.value.view()
         view.flags.writeable = False
@@ -153,18 +157,22 @@ class Tensor(Methods):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
         return self.value.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The type of its numbers."""
         return self.value.dtype
 
     @property
     def ndim(self) -> int:
+        """How many axes it has."""
         return self.value.ndim
 
     @property
     def size(self) -> int:
+        """How many numbers it holds."""
         return self.value.size
 
     @property
@@ -187,9 +195,9 @@ class Tensor(Methods):
                 f"requires_grad: only floating-point tensors can need a gradient, this one has dtype {self.dtype}; "
                 "make it with dtype=float, or write its numbers with a point"
             )
-        name = self.name
-        self.node = Node(self.value, True) if flag else None
-        self.name = name
+        if self.node is None:
+            self.node = Node(self.value, True)
+        self.node.needs_grad = flag
 
     @property
     def name(self) -> str | None:
@@ -211,11 +219,13 @@ class Tensor(Methods):
 
     @grad.setter
     def grad(self, grad: npt.ArrayLike | None) -> None:
-        if self.node is not None and grad is None:
-            self.node.grad = None
-        if self.node is None or grad is None:
+        if grad is None:
+            if self.node is not None:
+                self.node.grad = None
             return
         self._require_leaf("grad")
+        if self.node is None or not self.node.needs_grad:
+            raise RuntimeError("grad: this tensor needs no gradient, so it keeps none; set requires_grad=True first")
         array = np.array(grad)
         if array.shape != self.shape or array.dtype != self.dtype:
             raise ValueError(
@@ -277,8 +287,7 @@ class Plan:
         self.shapes = tuple(shapes[name] for name in names if name in shapes)
         self.extras = tuple(primitive.source(name) for name in names if name not in arrays and name not in shapes)
         self.steps = tuple(
-            (i, primitive.rules[i], _places(names, primitive.asks[i]), primitive.pooled.get(i))
-            for i in argnums
+            (i, primitive.rules[i], _places(names, primitive.asks[i]), primitive.pooled.get(i)) for i in argnums
         )
 
 
@@ -345,6 +354,15 @@ class Primitive:
             f"(or their _shape), or a keyword ({', '.join(map(repr, self.keywords)) or 'none here'})"
         )
 
+    def rule(self, i: int) -> tuple[Rule, tuple[str, ...]]:
+        """The rule of the i-th argument, and the residuals that it asks for."""
+        if self.variadic:
+            joint = self.rules[0]
+            return lambda ct, *residuals: joint(ct, *residuals)[i], self.asks[0]
+        if self.rules[i] is None:
+            raise TypeError(f"{self.name}: there is no derivative by argument {self.arguments[i]!r}")
+        return self.rules[i], self.asks[i]
+
     def plan(self, needed: int) -> Plan:
         """The plan for the arguments whose bits are set in `needed`."""
         key = 1 if self.variadic else needed
@@ -352,8 +370,7 @@ class Primitive:
         if found is None:
             argnums = [i for i in range(len(self.rules)) if key >> i & 1]
             for i in argnums:
-                if self.rules[i] is None:
-                    raise TypeError(f"{self.name}: there is no derivative by argument {self.arguments[i]!r}")
+                self.rule(i)  # there must be one
             found = self.plans[key] = Plan(self, argnums)
         return found
 
@@ -435,47 +452,59 @@ def _record(plan: Plan, parents: list[Node | None], values: list[Any], out: Arra
             f"{plan.primitive.name}: only real floating-point results have a gradient, got dtype {out.dtype}"
         )
     origin = None
-    if out.base is not None or out is values[0]:
+    if out.base is not None or out is values[0] or out is values[-1] or len(values) > 2:
         origin = _origin(parents, values, out)
     # Arrays that the outside can write to (a leaf's, a constant, a view of one) are sealed; results of the tape's own
     # are not.
     saved: list[Any] = []
     seals: list[Seal] = []
     for i in plan.arrays:
-        if i < 0:
-            saved.append(out)
-            owner = origin
-        else:
-            value = values[i]
-            saved.append(value)
-            parent = parents[i]
-            owner = value if parent is None or parent.plan is None else parent.origin
-        if owner is not None and type(owner) is np.ndarray:
-            seals.append(seal_of(owner) or seal(owner, _called(plan, parents, i)))
+        saved.append(out if i < 0 else values[i])
+        owner = origin if i < 0 else _outside(parents[i], values[i])
+        if type(owner) is np.ndarray:
+            seals.append(_sealed(owner, plan, parents, i))
     for i in plan.shapes:
         parent = parents[i]
         saved.append(np.shape(values[i]) if parent is None else parent.shape)
-    if plan.extras:
-        saved += [source(values, out, kwargs) for source in plan.extras]
-        if plan.primitive.variadic and plan.primitive.arguments[0] in plan.saves:
-            arrays = [(i, v) for i, v in enumerate(values) if type(v) is np.ndarray]
-            seals += [seal_of(v) or seal(v, _called(plan, parents, i)) for i, v in arrays]
+    for name, source in zip(plan.saves[len(saved) :], plan.extras, strict=True):
+        kept = source(values, out, kwargs)
+        saved.append(kept)
+        if name in plan.primitive.arguments:  # all of a variadic primitive's
+            owners = [(i, _outside(parent, v)) for i, (parent, v) in enumerate(zip(parents, values, strict=True))]
+        else:
+            owners = [(-2, kept)]
+        seals += [_sealed(owner, plan, parents, i) for i, owner in owners if type(owner) is np.ndarray]
     return Node(out, True, plan, parents, saved, seals, origin)
 
 
-def _origin(parents: Sequence[Node | None], values: Sequence[Any], out: Array) -> Array | None:
+def _outside(parent: Node | None, value: Any) -> Any:
+    """The array through which somebody outside the tape could write to a value, if there is one."""
+    return value if parent is None or parent.plan is None else parent.origin
+
+
+def _origin(parents: Sequence[Node | None], values: Sequence[Any], out: Array) -> Any:
     """The array from outside the tape whose memory a view such as a transpose shares, if there is one."""
+    base = out.base
     for parent, v in zip(parents, values, strict=True):
-        if v is out or (type(v) is np.ndarray and out.base is not None and (out.base is v or out.base is v.base)):
-            return v if parent is None or parent.plan is None else parent.origin
+        if v is out or (base is not None and type(v) is np.ndarray and (base is v or base is v.base)):
+            return _outside(parent, v)
     return None
 
 
-def _called(plan: Plan, parents: Sequence[Node | None], i: int) -> str:
+def _sealed(owner: Array, plan: Plan, parents: Sequence[Node | None], i: int) -> Seal:
+    # A raw array's seal is taken anew at each use: nobody says when it is written to.
     parent = parents[i] if i >= 0 else None
+    found = find(owner) if parent is not None else None
+    return found or seal(owner, _called(plan, parent, i))
+
+
+def _called(plan: Plan, parent: Node | None, i: int) -> str:
     if parent is not None and parent.name is not None:
         return parent.name
-    return f"argument {i + 1} of {plan.primitive.name}" if i >= 0 else f"the result of {plan.primitive.name}"
+    if parent is not None and parent.plan is not None:  # a view
+        return next((_called(plan, p, i) for p in parent.parents if p is not None), "")
+    what = "the result" if i == -1 else "a keyword" if i == -2 else f"argument {i + 1}"
+    return f"{what} of {plan.primitive.name}"
 
 
 def _explained(prim: Primitive, values: Sequence[Any], error: Exception) -> Exception:

@@ -106,6 +106,7 @@ class Difference:
 
     @property
     def agrees(self) -> bool:
+        """Whether the two are the same but for rounding."""
         return self.relative <= TOLERANCE
 
 

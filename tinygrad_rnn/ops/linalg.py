@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..seal import turned
 from ..tape import primitive
+from ..turned import turned
 from .shapes import concatenate
 
 __all__ = ["inner", "matmul"]
@@ -145,4 +145,4 @@ def inner(x: ArrayLike, y: ArrayLike) -> Any:
         raise ValueError(f"shapes {x.shape} and {y.shape} don't align: {x.shape[-1]} != {y.shape[-1]} (last axes)")
     if y.ndim != 2:
         return np.inner(x, y)
-    return (_rows(x) @ turned(y)).reshape(*x.shape[:-1], len(y)) if x.ndim > 2 else x @ turned(y)
+    return (_rows(x) @ y.T).reshape(*x.shape[:-1], len(y)) if x.ndim > 2 else x @ y.T
