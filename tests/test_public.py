@@ -21,6 +21,7 @@ PUBLIC = {
         "Tensor",
         "add",
         "asarray",
+        "ascontiguousarray",
         "astype",
         "autograd",
         "bptt",
@@ -132,6 +133,7 @@ PUBLIC = {
     "tinygrad_rnn.ops": [
         "add",
         "asarray",
+        "ascontiguousarray",
         "astype",
         "broadcast_to",
         "concatenate",

@@ -7,6 +7,7 @@ from .graph import Graph, GraphNode, graph
 from .ops import (
     add,
     asarray,
+    ascontiguousarray,
     astype,
     broadcast_to,
     concatenate,
@@ -59,6 +60,7 @@ __all__ = [
     "Tensor",
     "add",
     "asarray",
+    "ascontiguousarray",
     "astype",
     "autograd",
     "bptt",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .backward import pull
-from .tape import Array, Node, Primitive, Tensor, enable_grad
+from .tape import Array, Node, Primitive, Tensor, enable_grad, require_floating
 
 __all__ = ["Dual", "new_level", "split"]
 
@@ -41,6 +41,7 @@ class Dual(Tensor):
         level = max(a.level for a in args if isinstance(a, Dual))
         primals, tangents = zip(*[split(a, level) for a in args], strict=True)
         out = apply(*primals, **kwargs)
+        require_floating(prim, out.value)
         if prim.kind == "linear" and prim.variadic:
             moved = apply(*[_zeros(p) if t is None else t for p, t in zip(primals, tangents, strict=True)], **kwargs)
             return Dual(out, moved, level)

@@ -28,7 +28,18 @@ if TYPE_CHECKING:
 else:
     Methods = object
 
-__all__ = ["Array", "Node", "Plan", "Primitive", "Tensor", "enable_grad", "is_grad_enabled", "no_grad", "primitive"]
+__all__ = [
+    "Array",
+    "Node",
+    "Plan",
+    "Primitive",
+    "Tensor",
+    "enable_grad",
+    "is_grad_enabled",
+    "no_grad",
+    "primitive",
+    "require_floating",
+]
 
 P = ParamSpec("P")
 Array: TypeAlias = npt.NDArray[Any]
@@ -446,11 +457,14 @@ def primitive(
     return decorate
 
 
-def _record(plan: Plan, parents: list[Node | None], values: list[Any], out: Array, kwargs: dict[str, Any]) -> Node:
+def require_floating(prim: Primitive, out: Array) -> None:
+    """Raise `TypeError` if a result that is to be differentiated is not of real floating-point numbers."""
     if out.dtype.kind != "f":
-        raise TypeError(
-            f"{plan.primitive.name}: only real floating-point results have a gradient, got dtype {out.dtype}"
-        )
+        raise TypeError(f"{prim.name}: only real floating-point results have a gradient, got dtype {out.dtype}")
+
+
+def _record(plan: Plan, parents: list[Node | None], values: list[Any], out: Array, kwargs: dict[str, Any]) -> Node:
+    require_floating(plan.primitive, out)
     origin = None
     if out.base is not None or out is values[0] or out is values[-1] or len(values) > 2:
         origin = _origin(parents, values, out)

@@ -88,9 +88,19 @@ def test_a_shared_module_appears_once():
     assert [name for name, _ in model.named_parameters()] == NAMES
 
 
-def test_a_frozen_tensor_is_no_parameter():
+def test_a_frozen_parameter_is_still_one():
+    """As in PyTorch: freezing a part must not drop it from the checkpoint."""
     model = Model()
     model.shift.requires_grad = False
+    assert [name for name, _ in model.named_parameters()] == NAMES
+    assert "shift" in model.state_dict()
+
+
+def test_what_replaces_a_parameter_counts():
+    model = Model()
+    model.shift = None
+    assert [name for name, _ in model.named_parameters()] == NAMES[1:]
+    model.shift = tg.tensor(np.ones(2))  # needs no gradient: a constant
     assert [name for name, _ in model.named_parameters()] == NAMES[1:]
 
 

@@ -420,6 +420,13 @@ ROWS = [
         "transpose",
     ),
     Row(
+        "ascontiguousarray",
+        tg.ascontiguousarray,
+        lambda x: np.asarray(x, order="C"),  # NumPy's makes 0-d arrays 1-d
+        [*unary()],
+        "ascontiguousarray",
+    ),
+    Row(
         "swapaxes",
         tg.swapaxes,
         np.swapaxes,

@@ -14,7 +14,7 @@ __all__ = ["Module"]
 
 
 class Module:
-    """A part of a model. Its parameters: those of its attributes that are leaves with a gradient, and its modules'.
+    """A part of a model. Its parameters: leaves that need a gradient when set as attributes, and its modules'.
 
     Write `forward`; call the module. Parameters are named after the attributes that hold them.
 
@@ -42,8 +42,12 @@ class Module:
             return self.forward(*args, **kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Tensor) and value.requires_grad and value.is_leaf and value.name is None:
-            value.name = name
+        names = self.__dict__.setdefault("_parameter_names", {})
+        names.pop(name, None)
+        if isinstance(value, Tensor) and value.requires_grad and value.is_leaf:
+            names[name] = None
+            if value.name is None:
+                value.name = name
         elif isinstance(value, Module) and value._name is None:
             object.__setattr__(value, "_name", name)
         object.__setattr__(self, name, value)
@@ -59,11 +63,12 @@ class Module:
                     yield from child.named_modules(f"{prefix}.{path}" if prefix else path)
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """The parameters with their dotted names; one that is shared appears once, under its first name."""
+        """The parameters by dotted name, frozen ones too; one that is shared appears once, by its first name."""
         seen: set[int] = set()
         for prefix, module in self.named_modules():
-            for name, value in vars(module).items():
-                if isinstance(value, Tensor) and value.requires_grad and value.is_leaf and id(value) not in seen:
+            for name in module.__dict__.get("_parameter_names", ()):
+                value = vars(module).get(name)
+                if isinstance(value, Tensor) and id(value) not in seen:
                     seen.add(id(value))
                     yield f"{prefix}.{name}" if prefix else name, value
 

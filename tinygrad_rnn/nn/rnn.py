@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from ..ops import add, asarray, inner, relu, tanh
+from ..ops import add, asarray, ascontiguousarray, matmul, relu, tanh
 from ..scan import unroll
 from ..tape import Tensor
 from .functional import linear
@@ -109,11 +109,11 @@ class RNN(Module):
         h_0 = asarray(np.zeros(state, self.weight_hh_l0.dtype) if h_0 is None else h_0)
         if h_0.shape != state:
             raise ValueError(f"RNN: h_0 must have shape {list(state)} for xs of shape {xs.shape}, got {h_0.shape}")
-        f, weight_hh = _ACTIVATIONS[self.nonlinearity], self.weight_hh_l0
+        f, weight_hh = _ACTIVATIONS[self.nonlinearity], ascontiguousarray(self.weight_hh_l0.T)
         bias = None if self.bias_ih_l0 is None or self.bias_hh_l0 is None else self.bias_ih_l0 + self.bias_hh_l0
 
         def step(h: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-            h = f(add(a, inner(h, weight_hh)))
+            h = f(add(a, matmul(h, weight_hh)))
             return h, h
 
         h, ys = unroll(step, h_0[0], linear(xs, self.weight_ih_l0, bias))

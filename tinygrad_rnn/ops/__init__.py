@@ -22,11 +22,22 @@ from .elementwise import (
 from .indexing import getitem, unstack
 from .linalg import inner, matmul
 from .reductions import cross_entropy, log_softmax, logsumexp, max, mean, softmax, sum
-from .shapes import broadcast_to, concatenate, expand_dims, reshape, squeeze, stack, swapaxes, transpose
+from .shapes import (
+    ascontiguousarray,
+    broadcast_to,
+    concatenate,
+    expand_dims,
+    reshape,
+    squeeze,
+    stack,
+    swapaxes,
+    transpose,
+)
 
 __all__ = [
     "add",
     "asarray",
+    "ascontiguousarray",
     "astype",
     "broadcast_to",
     "concatenate",

@@ -11,7 +11,17 @@ from numpy.typing import ArrayLike
 
 from ..tape import Tensor, primitive
 
-__all__ = ["broadcast_to", "concatenate", "expand_dims", "reshape", "squeeze", "stack", "swapaxes", "transpose"]
+__all__ = [
+    "ascontiguousarray",
+    "broadcast_to",
+    "concatenate",
+    "expand_dims",
+    "reshape",
+    "squeeze",
+    "stack",
+    "swapaxes",
+    "transpose",
+]
 
 
 def _shape(what: str, shape: SupportsIndex | Sequence[SupportsIndex]) -> tuple[int, ...]:
@@ -65,6 +75,12 @@ def swapaxes(x: ArrayLike, axis1: int, axis2: int) -> Tensor:
     """Two axes exchanged: a view."""
     ndim = np.ndim(x)
     return _swapaxes(x, axis1=_axis("swapaxes", axis1, ndim), axis2=_axis("swapaxes", axis2, ndim))
+
+
+@primitive("linear", [lambda ct: ct])
+def ascontiguousarray(x: ArrayLike) -> Any:
+    """The same array in C order in memory: a copy if it isn't. Products with a transpose used many times gain by it."""
+    return np.asarray(x, order="C")
 
 
 @primitive("linear", [lambda ct: ct])  # the machinery sums the copies back
