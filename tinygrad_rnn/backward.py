@@ -140,7 +140,7 @@ class _Sums:
         total = self.totals.get(node)
         if total is None:
             self.totals[node] = ct
-            if node.plan is None and use and _is_fresh(ct, use):
+            if use and ct is not use[0] and _is_fresh(ct, use):
                 self.owned.add(node)
         elif node in self.owned:
             total += ct

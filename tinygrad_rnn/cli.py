@@ -175,8 +175,7 @@ def _print_comparison(setting: dict[str, Any], reads: str, result: Comparison, d
         console.print(Text(drawn))
 
 
-# ------------------------------------------------------------------------------------------------------------ the
-# slides
+# ---------------------------------------------------------------------------------------------------- the slides
 
 
 def _compare_slides(as_json: bool, picture: str | None) -> None:
@@ -249,8 +248,7 @@ def _compare_slides(as_json: bool, picture: str | None) -> None:
     sys.exit(0 if agree else 1)
 
 
-# ------------------------------------------------------------------------------------------------------------- the
-# picture
+# ---------------------------------------------------------------------------------------------------- the picture
 
 
 def _save(output: Tensor, picture: str | None) -> str | None:

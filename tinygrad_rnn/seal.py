@@ -75,7 +75,7 @@ def seal(array: npt.NDArray[Any], name: str) -> Seal:
     made = Seal(array, name)
     _seals[id(array)] = weakref.ref(made)
     if len(_seals) > _sweep_at:
-        for key, ref in list(_seals.items()):
+        for key, ref in _seals.copy().items():  # a copy, for other threads go on sealing
             if ref() is None and _seals.get(key) is ref:
                 _seals.pop(key, None)
         _sweep_at = max(1024, 2 * len(_seals))

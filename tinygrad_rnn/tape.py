@@ -414,6 +414,7 @@ def primitive(
         prim = Primitive(forward, kind, rules, pooled)
 
         plans = prim.plans
+        shift = 0 if prim.variadic else 1  # the arguments of `f(*xs)` share one rule, and so one bit
 
         @functools.wraps(forward)
         def apply(*args: Any, **kwargs: Any) -> Any:
@@ -437,7 +438,7 @@ def primitive(
                 else:
                     values.append(np.asarray(a))
                     parents.append(None)
-                bit += bit
+                bit <<= shift
             try:
                 out = forward(*values, **kwargs)
             except (ValueError, TypeError, IndexError) as error:
@@ -468,6 +469,8 @@ def _record(plan: Plan, parents: list[Node | None], values: list[Any], out: Arra
     origin = None
     if out.base is not None or out is values[0] or out is values[-1] or len(values) > 2:
         origin = _origin(parents, values, out)
+    if not plan.saves:
+        return Node(out, True, plan, parents, (), (), origin)
     # Arrays that the outside can write to (a leaf's, a constant, a view of one) are sealed; results of the tape's own
     # are not.
     saved: list[Any] = []

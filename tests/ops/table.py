@@ -439,6 +439,13 @@ ROWS = [
         "swapaxes",
     ),
     Row(
+        "ascontiguousarray",
+        tg.ascontiguousarray,
+        lambda x: np.asarray(x, order="C"),  # NumPy's own gives a scalar an axis
+        [*unary(), Case("transposed", (normal(3, 2).T,)), Case("backwards", (normal(2, 3)[:, ::-1],))],
+        "ascontiguousarray",
+    ),
+    Row(
         "broadcast_to",
         tg.broadcast_to,
         np.broadcast_to,

@@ -248,3 +248,11 @@ def test_methods_are_the_functions():
         assert got.dtype == np.asarray(want).dtype
         assert_array_equal(got.data, want)
     assert len(x) == 1
+
+
+def test_ascontiguousarray_lays_out_in_c_order():
+    x = tg.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    y = tg.ascontiguousarray(x.T)
+    assert y.data.flags.c_contiguous
+    assert_array_equal(y.data, x.data.T)
+    assert np.shares_memory(tg.ascontiguousarray(x).data, x.data)  # already so: no copy

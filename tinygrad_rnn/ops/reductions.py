@@ -71,8 +71,7 @@ def max(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return _max(x, axis=_axes("max", x, axis), keepdims=keepdims)
 
 
-# ------------------------------------------------------------------------------------------------------ softmax and
-# its log
+# ----------------------------------------------------------------------------------------------- softmax and its log
 
 
 def _shifted(x: ArrayLike, axis: tuple[int, ...]) -> tuple[Array, Array]:
