@@ -103,7 +103,7 @@ def walk(
         if plan is None:
             continue
         saved: Any = _as_tensors(node, plan) if record else node.saved
-        if plan.primitive.variadic:
+        if plan.variadic:
             ((_, rule, which, _),) = plan.steps
             parts = rule(ct, *saved) if which is None else rule(ct, *[saved[k] for k in which])
             for parent, part in zip(node.parents, parts, strict=True):
@@ -128,9 +128,7 @@ class _Sums:
 
     def __init__(self) -> None:
         self.totals: dict[Node, Any] = {}
-        self.owned: set[Node] = (
-            set()
-        )  # whose total is an array that nobody else has, so that it may be added to in place
+        self.owned: set[Node] = set()  # whose total nobody else has, so that it may be added to in place
         self.waiting: dict[Node, dict[Rule, tuple[Rule, list[tuple[Any, ...]]]]] = {}
 
     def add(self, node: Node, ct: Any, use: tuple[Any, ...] = ()) -> None:
@@ -140,7 +138,7 @@ class _Sums:
         total = self.totals.get(node)
         if total is None:
             self.totals[node] = ct
-            if use and ct is not use[0] and _is_fresh(ct, use):
+            if use and _is_fresh(ct, use):
                 self.owned.add(node)
         elif node in self.owned:
             total += ct
@@ -171,7 +169,12 @@ _POOL = 1 << 16  # how many numbers may wait, at least
 
 def _is_fresh(part: Any, use: tuple[Any, ...]) -> bool:
     """Whether a rule made a new array rather than handing on one that it was given, or a view."""
-    return type(part) is np.ndarray and part.base is None and not any(part is u for u in use)
+    if type(part) is not np.ndarray or part.base is not None:
+        return False
+    for u in use:  # noqa: SIM110 - a generator takes three times as long, once a node
+        if u is part:
+            return False
+    return True
 
 
 def _fitted(ct: Any, node: Node) -> Any:

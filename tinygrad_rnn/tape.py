@@ -282,10 +282,11 @@ class Plan:
     residuals it takes, its pooled form).
     """
 
-    __slots__ = ("arrays", "extras", "primitive", "saves", "shapes", "steps")
+    __slots__ = ("arrays", "extras", "primitive", "saves", "shapes", "steps", "variadic")
 
     def __init__(self, primitive: Primitive, argnums: Sequence[int]) -> None:
         self.primitive = primitive
+        self.variadic = primitive.variadic
         names = list(dict.fromkeys(name for i in argnums for name in primitive.asks[i]))
         arrays = {"out": -1}
         shapes = {}
@@ -465,7 +466,8 @@ def require_floating(prim: Primitive, out: Array) -> None:
 
 
 def _record(plan: Plan, parents: list[Node | None], values: list[Any], out: Array, kwargs: dict[str, Any]) -> Node:
-    require_floating(plan.primitive, out)
+    if out.dtype.kind != "f":
+        require_floating(plan.primitive, out)
     origin = None
     if out.base is not None or out is values[0] or out is values[-1] or len(values) > 2:
         origin = _origin(parents, values, out)
@@ -476,9 +478,14 @@ def _record(plan: Plan, parents: list[Node | None], values: list[Any], out: Arra
     saved: list[Any] = []
     seals: list[Seal] = []
     for i in plan.arrays:
-        saved.append(out if i < 0 else values[i])
-        owner = origin if i < 0 else _outside(parents[i], values[i])
-        if type(owner) is np.ndarray:
+        if i < 0:
+            saved.append(out)
+            owner = origin
+        else:
+            saved.append(values[i])
+            parent = parents[i]
+            owner = values[i] if parent is None or parent.plan is None else parent.origin
+        if owner is not None and type(owner) is np.ndarray:
             seals.append(_sealed(owner, plan, parents, i))
     for i in plan.shapes:
         parent = parents[i]

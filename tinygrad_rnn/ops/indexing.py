@@ -18,6 +18,8 @@ __all__ = ["getitem", "unstack"]
 
 
 def _is_basic(index: Any) -> bool:
+    if type(index) is int:
+        return True
     parts = index if isinstance(index, tuple) else (index,)
     return all(i is None or i is Ellipsis or isinstance(i, (int, slice, np.integer)) for i in parts)
 
@@ -70,4 +72,4 @@ def unstack(x: ArrayLike, axis: int = 0) -> tuple[Tensor, ...]:
     shape = np.shape(x)
     axis = _axis("unstack", axis, len(shape))
     lead = (slice(None),) * axis
-    return tuple(_getitem(x, index=(*lead, i)) for i in range(shape[axis]))
+    return tuple([_getitem(x, index=(*lead, i) if lead else i) for i in range(shape[axis])])
