@@ -16,6 +16,7 @@ ROOT = Path(tinygrad_rnn.__file__).parent
 LAYERS = [
     ["seal", "scope", "turned"],
     ["tape"],
+    ["primitive"],
     ["backward"],
     ["forward"],
     ["ops"],

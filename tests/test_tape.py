@@ -498,7 +498,7 @@ def test_a_primitive_keeps_its_function_s_name_and_docstring():
 
 
 def test_a_rule_that_asks_for_an_unknown_name_is_refused_at_definition():
-    with pytest.raises(TypeError, match=r"halve: a rule asks for 'y'; it can have 'out', 'x' .*keyword \('by'\)"):
+    with pytest.raises(TypeError, match="halve: a rule asks for 'y'; it can have 'out', 'x', 'x_shape', 'by'"):
 
         @tg.primitive("elementwise", [lambda ct, y: ct / y])
         def halve(x, *, by):

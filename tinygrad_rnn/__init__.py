@@ -44,9 +44,10 @@ from .ops import (
     unstack,
     where,
 )
+from .primitive import primitive
 from .scan import unroll
 from .scope import Scope, scope
-from .tape import Node, Tensor, enable_grad, no_grad, primitive
+from .tape import Node, Tensor, enable_grad, no_grad
 from .transforms import grad, hvp, jvp, value_and_grad, vjp
 
 __all__ = [

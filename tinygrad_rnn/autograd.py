@@ -30,7 +30,6 @@ def grad(
         retain_graph: keep the residuals for another backward; by default only with `create_graph`.
 
     Raises `RuntimeError` if an output or input needs no gradient, or if an input has no influence on any output.
-
     """
     ys = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
     xs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .primitive import Plan, Rule
 from .seal import Seal, new_era
-from .tape import Array, Node, Plan, Rule, Tensor, enable_grad
+from .tape import Array, Node, Tensor, enable_grad
 from .turned import backward_pass
 
 __all__ = ["backward", "cotangent_for", "pull", "recorded", "walk"]
@@ -79,7 +80,6 @@ def walk(
 
     Nothing is computed before the whole graph was found to be there and unharmed. The array given for a leaf or a
     wanted node shares no memory with any other.
-
     """
     order = _leading_to(wanted, from_=[node for node, _ in roots])
     _check_unharmed(order)

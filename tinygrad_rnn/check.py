@@ -42,7 +42,6 @@ def check_grads(
         atol: absolute tolerance.
         step: h.
         seed: of the directions.
-
     """
     arrays = [np.asarray(a.value if isinstance(a, Tensor) else a, np.float64) for a in args]
     for mode in modes:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from .backward import pull
-from .tape import Array, Node, Primitive, Tensor, enable_grad, require_floating
+from .primitive import Primitive, require_floating
+from .tape import Array, Node, Tensor, enable_grad
 
 __all__ = ["Dual", "new_level", "split"]
 
@@ -53,7 +54,7 @@ class Dual(Tensor):
                 part = apply(*primals[:i], t, *primals[i + 1 :], **kwargs)
             else:
                 rule, asked = prim.rule(i)
-                residuals = [prim.source(name)(primals, out, kwargs) for name in asked]
+                residuals = [prim.residual(name, primals, out, kwargs) for name in asked]
                 part = rule(t, *residuals) if prim.kind == "elementwise" else _transposed(rule, residuals, out, t)
             total = part if total is None else total + part
         if total.shape != out.shape:  # an argument that was broadcast

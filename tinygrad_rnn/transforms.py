@@ -22,7 +22,8 @@ from numpy.typing import ArrayLike
 from .backward import cotangent_for, pull
 from .forward import Dual, new_level, split
 from .ops import asarray, get_default_dtype
-from .tape import Node, Tensor, enable_grad, primitive
+from .primitive import primitive
+from .tape import Node, Tensor, enable_grad
 
 __all__ = ["grad", "hvp", "jvp", "value_and_grad", "vjp"]
 
@@ -134,7 +135,6 @@ def value_and_grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -
     Args:
         f: takes tensors, returns a scalar tensor.
         argnums: the arguments to differentiate by; a gradient for one number, a tuple of them for a sequence.
-
     """
     return _value_and_grad("value_and_grad", f, argnums)
 
@@ -149,7 +149,6 @@ def grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> Callable
     >>> from tinygrad_rnn import tanh
     >>> grad(grad(tanh))(0.5).item()  # -2 tanh (1 - tanh²)
     -0.72686...
-
     """
     both = _value_and_grad("grad", f, argnums)
     return lambda *args: both(*args)[1]

@@ -10,7 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import autograd, ops
-from tinygrad_rnn.tape import Node, Primitive
+from tinygrad_rnn.primitive import Primitive
+from tinygrad_rnn.tape import Node
 
 from .table import IDS, PAIRS, ROWS, SMOOTH, SMOOTH_IDS
 

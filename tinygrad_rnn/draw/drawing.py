@@ -92,7 +92,6 @@ def draw(
     Raises:
         ValueError: the graph is empty, the tensor isn't on the tape, or an argument is out of its range.
         DrawingError: more than `max_nodes` nodes, or Graphviz is missing, fails, crashes or takes too long.
-
     """
     view = what if isinstance(what, Graph) else graph(what)
     if not view.nodes:

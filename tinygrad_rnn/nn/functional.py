@@ -31,7 +31,6 @@ def cross_entropy(
         reduction: "mean", "sum" or "none".
 
     Derivative: ŷ − y for each position (seed 000, the note after equation (5)).
-
     """
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"cross_entropy: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")

@@ -64,7 +64,6 @@ def tensor(
 
     >>> tensor([1.0, 2.0], requires_grad=True, name="w")
     tensor([1., 2.], name='w', requires_grad=True)
-
     """
     return _leaf("tensor", np.array(_as_array("tensor", data, dtype)), requires_grad, name)
 

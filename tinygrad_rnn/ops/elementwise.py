@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from ..tape import Tensor, primitive
+from ..primitive import primitive
+from ..tape import Tensor
 
 __all__ = [
     "add",

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..tape import Tensor, primitive
+from ..primitive import primitive
+from ..tape import Tensor
 from .shapes import _axis
 
 __all__ = ["getitem", "unstack"]

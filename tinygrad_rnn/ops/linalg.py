@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..tape import primitive
+from ..primitive import primitive
 from ..turned import turned
 from .shapes import concatenate
 

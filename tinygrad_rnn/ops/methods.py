@@ -125,7 +125,6 @@ class Methods:
             retain_graph: keep the residuals, so that another backward can follow.
 
         Every node keeps the norm of its cotangent for the drawing. If anything fails, no `grad` has changed.
-
         """
         backward(cast(Tensor, self), cotangent, retain_graph=retain_graph)
 

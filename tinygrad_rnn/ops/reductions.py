@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..tape import Array, Tensor, primitive
+from ..primitive import primitive
+from ..tape import Array, Tensor
 from .elementwise import divide, exp, multiply, where
 from .shapes import _axis, broadcast_to, reshape
 

@@ -9,7 +9,8 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..tape import Tensor, primitive
+from ..primitive import primitive
+from ..tape import Tensor
 
 __all__ = [
     "ascontiguousarray",

@@ -28,7 +28,6 @@ def unroll(
     In pictures, the cell's own parameter names are the names of the carry and the input: a cell `(h, x)` makes h_1,
     x_1, h_2, …; the parts of a named tuple go by their fields' names. Step t's nodes are in the scope t. Raises
     `ValueError` for no steps or unequal lengths, `TypeError` if the cell returns no pair.
-
     """
     sequences = tuple(asarray(x) for x in xs) if isinstance(xs, tuple) else (asarray(xs),)
     lengths = [len(s) if s.shape else 0 for s in sequences]

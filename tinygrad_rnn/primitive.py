@@ -1,0 +1,276 @@
+"""Primitives: NumPy functions with derivative rules, and how calling one records a node.
+
+A rule names what it needs, and the tape keeps that and nothing else: tanh's is a function of `ct, out`, so its node
+keeps the output; add's is a function of `ct`, so its node keeps nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, ParamSpec, TypeAlias
+
+import numpy as np
+
+from .seal import Seal, find, seal
+from .tape import Array, Node, Tensor, is_grad_enabled
+
+__all__ = ["Plan", "Primitive", "Rule", "primitive", "require_floating"]
+
+P = ParamSpec("P")
+Rule: TypeAlias = Callable[..., Any]
+Kind: TypeAlias = Literal["elementwise", "linear", "bilinear", "general"]
+
+
+class Plan:
+    """What a backward does at a node, for one choice of arguments that need a gradient; made once for each choice.
+
+    `saves` names the residuals that these arguments' rules ask for between them, in this order: `arrays`, by the
+    argument's position, −1 for the result; `shapes`, by the argument's position; `extras`, all else, by name. `steps`
+    are (argnum, rule, which residuals it takes or `None` for all, its pooled form).
+    """
+
+    __slots__ = ("arrays", "extras", "primitive", "saves", "shapes", "steps", "variadic")
+
+    def __init__(self, primitive: Primitive, argnums: Sequence[int]) -> None:
+        self.primitive = primitive
+        self.variadic = primitive.variadic
+        names = list(dict.fromkeys(name for i in argnums for name in primitive.asks[i]))
+        arrays = {"out": -1}
+        shapes = {}
+        if not primitive.variadic:
+            arrays |= {name: i for i, name in enumerate(primitive.arguments)}
+            shapes = {f"{name}_shape": i for i, name in enumerate(primitive.arguments)}
+        names.sort(key=lambda name: (name not in arrays, name not in shapes))
+        self.saves = tuple(names)
+        self.arrays = tuple(arrays[name] for name in names if name in arrays)
+        self.shapes = tuple(shapes[name] for name in names if name in shapes)
+        self.extras = tuple(name for name in names if name not in arrays and name not in shapes)
+        self.steps = tuple(
+            (i, primitive.rules[i], _places(names, primitive.asks[i]), primitive.pooled.get(i)) for i in argnums
+        )
+
+
+def _places(names: list[str], asked: tuple[str, ...]) -> tuple[int, ...] | None:
+    """Where the residuals that a rule asks for are among those kept; `None` if it asks for all, in that order."""
+    return None if list(asked) == names else tuple(names.index(name) for name in asked)
+
+
+class Primitive:
+    """A NumPy function and its derivative: `forward`, one rule per argument, and the kind, which gives the rest.
+
+    A rule maps the cotangent of the result to that of its argument. Its parameters' names say what it needs: first
+    `ct`; then `out` (the result), an argument's name (its array), an argument's name + `_shape` (its shape only), or
+    a keyword of the forward. The tape keeps those and nothing else. A rule is written with operators and this
+    package's functions, so that it runs on arrays (and records nothing) or on tensors (and can be differentiated).
+    The machinery sums a rule's result down to its argument's shape, so rules never unbroadcast.
+    """
+
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        kind: Kind,
+        rules: Sequence[Rule | None] | Rule,
+        pooled: dict[int, Rule] | None,
+    ) -> None:
+        self.forward = forward
+        self.name = forward.__name__.strip("_")
+        self.kind: Kind = kind
+        parameters = inspect.signature(forward).parameters.values()
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)  # then one rule gives all cotangents
+        self.arguments = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        self.keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        self.rules: list[Any] = [rules] if callable(rules) else list(rules)
+        if len(self.rules) != len(self.arguments):
+            raise TypeError(f"{self.name}: {len(self.arguments)} arguments want as many rules, got {len(self.rules)}")
+        self.asks = [tuple(inspect.signature(rule).parameters)[1:] if rule else () for rule in self.rules]
+        known = ["out", *self.arguments, *(f"{name}_shape" for name in self.arguments), *self.keywords]
+        for name in (name for asked in self.asks for name in asked):
+            if name not in known:
+                raise TypeError(f"{self.name}: a rule asks for {name!r}; it can have {', '.join(map(repr, known))}")
+        self.pooled = pooled or {}
+        self.plans: dict[int, Plan] = {}
+
+    def residual(self, name: str, args: Sequence[Any], out: Any, kwargs: dict[str, Any]) -> Any:
+        """What a rule gets that asks for `name`."""
+        if name == "out":
+            return out
+        if name in self.keywords:
+            return kwargs[name]
+        argument = name.removesuffix("_shape")
+        if self.variadic:
+            return tuple(args) if argument == name else [_shape(a) for a in args]
+        value = args[self.arguments.index(argument)]
+        return value if argument == name else _shape(value)
+
+    def rule(self, i: int) -> tuple[Rule, tuple[str, ...]]:
+        """The rule of the i-th argument, and the residuals that it asks for."""
+        if self.variadic:
+            joint = self.rules[0]
+            return lambda ct, *residuals: joint(ct, *residuals)[i], self.asks[0]
+        if self.rules[i] is None:
+            raise TypeError(f"{self.name}: there is no derivative by argument {self.arguments[i]!r}")
+        return self.rules[i], self.asks[i]
+
+    def plan(self, needed: int) -> Plan:
+        """The plan for the arguments whose bits are set in `needed`."""
+        key = 1 if self.variadic else needed
+        found = self.plans.get(key)
+        if found is None:
+            argnums = [i for i in range(len(self.rules)) if key >> i & 1]
+            for i in argnums:
+                self.rule(i)  # there must be one
+            found = self.plans[key] = Plan(self, argnums)
+        return found
+
+
+def _shape(x: Any) -> tuple[int, ...]:
+    return x.shape if isinstance(x, (np.ndarray, Tensor)) else np.shape(x)
+
+
+_PLAIN = frozenset({np.ndarray, float, int, bool})
+
+
+def primitive(
+    kind: Kind, rules: Sequence[Rule | None] | Rule, pooled: dict[int, Rule] | None = None
+) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
+    """Make a NumPy function differentiable: arrays positional, settings by keyword.
+
+    Args:
+        kind: *elementwise* (with broadcasting; a rule is its own jvp), *linear* (its jvp is itself), *bilinear* (its
+            jvp is two calls) or *general* (its jvp is the transposed rule).
+        rules: one an argument, `None` where there is no derivative; for `f(*xs)` one, which returns a cotangent for
+            each.
+        pooled: for an argument, its rule for many uses at once: every parameter is a list with an entry for each use,
+            the result is their sum. It turns T small products into one large one.
+
+    Called on arrays, the function returns a plain array and records nothing; called on tensors, a tensor.
+    """
+
+    def decorate(forward: Callable[P, Any]) -> Callable[P, Tensor]:
+        prim = Primitive(forward, kind, rules, pooled)
+
+        plans = prim.plans
+        shift = 0 if prim.variadic else 1  # the arguments of `f(*xs)` share one rule, and so one bit
+
+        @functools.wraps(forward)
+        def apply(*args: Any, **kwargs: Any) -> Any:
+            values: list[Any] = []
+            parents: list[Node | None] = []
+            any_tensor = False
+            needed, bit = 0, 1
+            for a in args:
+                if type(a) is Tensor:
+                    any_tensor = True
+                    values.append(a.value)
+                    node = a.node
+                    parents.append(node)
+                    if node is not None and node.needs_grad:
+                        needed |= bit
+                elif type(a) in _PLAIN:
+                    values.append(a)
+                    parents.append(None)
+                elif isinstance(a, Tensor):  # a kind of tensor with rules of its own: a dual
+                    return a.apply(prim, apply, args, kwargs)  # type: ignore[attr-defined]
+                else:
+                    values.append(np.asarray(a))
+                    parents.append(None)
+                bit <<= shift
+            try:
+                out = forward(*values, **kwargs)
+            except (ValueError, TypeError, IndexError) as error:
+                raise _explained(prim, values, error) from error
+            if not any_tensor:
+                return out
+            if type(out) is not np.ndarray:
+                out = np.asarray(out)
+            if needed and is_grad_enabled():
+                plan = plans.get(needed) or prim.plan(needed)
+                return Tensor(out, _record(plan, parents, values, out, kwargs))
+            return Tensor(out)
+
+        apply.primitive = prim  # type: ignore[attr-defined]
+        return apply
+
+    return decorate
+
+
+def require_floating(prim: Primitive, out: Array) -> None:
+    """Raise `TypeError` if a result that is to be differentiated is not of real floating-point numbers."""
+    if out.dtype.kind != "f":
+        raise TypeError(f"{prim.name}: only real floating-point results have a gradient, got dtype {out.dtype}")
+
+
+def _record(plan: Plan, parents: list[Node | None], values: list[Any], out: Array, kwargs: dict[str, Any]) -> Node:
+    if out.dtype.kind != "f":
+        require_floating(plan.primitive, out)
+    origin = None
+    if out.base is not None or out is values[0] or out is values[-1] or len(values) > 2:
+        origin = _origin(parents, values, out)
+    if not plan.saves:
+        return Node(out, True, plan, parents, (), (), origin)
+    # Arrays that the outside can write to (a leaf's, a constant, a view of one) are sealed; results of the tape's own
+    # are not.
+    saved: list[Any] = []
+    seals: list[Seal] = []
+    for i in plan.arrays:
+        if i < 0:
+            saved.append(out)
+            owner = origin
+        else:
+            saved.append(values[i])
+            parent = parents[i]
+            owner = values[i] if parent is None or parent.plan is None else parent.origin
+        if owner is not None and type(owner) is np.ndarray:
+            seals.append(_sealed(owner, plan, parents, i))
+    for i in plan.shapes:
+        parent = parents[i]
+        saved.append(np.shape(values[i]) if parent is None else parent.shape)
+    for name in plan.extras:
+        kept = plan.primitive.residual(name, values, out, kwargs)
+        saved.append(kept)
+        if name in plan.primitive.arguments:  # all of a variadic primitive's
+            owners = [(i, _outside(parent, v)) for i, (parent, v) in enumerate(zip(parents, values, strict=True))]
+        else:
+            owners = [(-2, kept)]
+        seals += [_sealed(owner, plan, parents, i) for i, owner in owners if type(owner) is np.ndarray]
+    return Node(out, True, plan, parents, saved, seals, origin)
+
+
+def _outside(parent: Node | None, value: Any) -> Any:
+    """The array through which somebody outside the tape could write to a value, if there is one."""
+    return value if parent is None or parent.plan is None else parent.origin
+
+
+def _origin(parents: Sequence[Node | None], values: Sequence[Any], out: Array) -> Any:
+    """The array from outside the tape whose memory a view such as a transpose shares, if there is one."""
+    base = out.base
+    for parent, v in zip(parents, values, strict=True):
+        if v is out or (base is not None and type(v) is np.ndarray and (base is v or base is v.base)):
+            return _outside(parent, v)
+    return None
+
+
+def _sealed(owner: Array, plan: Plan, parents: Sequence[Node | None], i: int) -> Seal:
+    # A raw array's seal is taken anew at each use: nobody says when it is written to.
+    parent = parents[i] if i >= 0 else None
+    found = find(owner) if parent is not None else None
+    return found or seal(owner, _called(plan, parent, i))
+
+
+def _called(plan: Plan, parent: Node | None, i: int) -> str:
+    if parent is not None and parent.name is not None:
+        return parent.name
+    if parent is not None and parent.plan is not None:  # a view
+        return next((_called(plan, p, i) for p in parent.parents if p is not None), "")
+    what = "the result" if i == -1 else "a keyword" if i == -2 else f"argument {i + 1}"
+    return f"{what} of {plan.primitive.name}"
+
+
+def _explained(prim: Primitive, values: Sequence[Any], error: Exception) -> Exception:
+    what = str(error)
+    if prim.kind == "elementwise" and "broadcast" in what:
+        what = f"shapes {' and '.join(str(np.shape(v)) for v in values)} don't broadcast"
+    kind = IndexError if isinstance(error, IndexError) else TypeError if isinstance(error, TypeError) else ValueError
+    return kind(f"{prim.name}: {what}")
