@@ -160,8 +160,12 @@ class _Sums:
 
     def multiply_out(self, node: Node) -> None:
         for rule, (pooled, uses) in self.waiting.pop(node).items():
-            part = rule(*uses[0]) if len(uses) == 1 else pooled(*map(list, zip(*uses, strict=True)))
-            self.add(node, part, uses[0])
+            total = NotImplemented if len(uses) == 1 else pooled(*map(list, zip(*uses, strict=True)))
+            if total is not NotImplemented:
+                self.add(node, total, uses[0])
+                continue
+            for use in uses:
+                self.add(node, rule(*use), use)
 
 
 _POOL = 1 << 16  # how many numbers may wait, at least

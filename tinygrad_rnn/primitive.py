@@ -143,7 +143,7 @@ def primitive(
         rules: one an argument, `None` where there is no derivative; for `f(*xs)` one, which returns a cotangent for
             each.
         pooled: for an argument, its rule for many uses at once: every parameter is a list with an entry for each use,
-            the result is their sum. It turns T small products into one large one.
+            the result is their sum, or `NotImplemented`. It turns T small products into one large one.
 
     Called on arrays, the function returns a plain array and records nothing; called on tensors, a tensor.
     """
@@ -228,7 +228,7 @@ def _record(plan: Plan, parents: list[Node | None], values: list[Any], out: Arra
         parent = parents[i]
         saved.append(np.shape(values[i]) if parent is None else parent.shape)
     for name in plan.extras:
-        kept = plan.primitive.residual(name, values, out, kwargs)
+        kept = kwargs[name] if name in kwargs else plan.primitive.residual(name, values, out, kwargs)
         saved.append(kept)
         if name in plan.primitive.arguments:  # all of a variadic primitive's
             owners = [(i, _outside(parent, v)) for i, (parent, v) in enumerate(zip(parents, values, strict=True))]

@@ -104,6 +104,12 @@ def test_what_replaces_a_parameter_counts():
     assert [name for name, _ in model.named_parameters()] == NAMES[1:]
 
 
+def test_a_module_that_knows_its_parent_is_listed_once():
+    model = Model()
+    model.first.parent = model
+    assert [name for name, _ in model.named_parameters()] == NAMES
+
+
 def test_calling_runs_forward_in_its_scope():
     model = Model()
     scopes = {str(node.scope) for node in tg.graph(model(np.ones(2))).nodes}

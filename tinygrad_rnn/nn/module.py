@@ -52,15 +52,21 @@ class Module:
             object.__setattr__(value, "_name", name)
         object.__setattr__(self, name, value)
 
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """The module itself and all inside it, outermost first, with dotted names."""
+    def named_modules(self) -> Iterator[tuple[str, Module]]:
+        """The module itself and all inside it, outermost first, with dotted names; each once, by its first name."""
+        return self._named_modules("", set())
+
+    def _named_modules(self, prefix: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
+        if id(self) in seen:
+            return
+        seen.add(id(self))
         yield prefix, self
         for name, value in vars(self).items():
             children = enumerate(value) if isinstance(value, (list, tuple)) else [(None, value)]
             for i, child in children:
                 if isinstance(child, Module):
                     path = name if i is None else f"{name}.{i}"
-                    yield from child.named_modules(f"{prefix}.{path}" if prefix else path)
+                    yield from child._named_modules(f"{prefix}.{path}" if prefix else path, seen)
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """The parameters by dotted name, frozen ones too; one that is shared appears once, by its first name."""

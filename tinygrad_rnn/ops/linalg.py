@@ -30,14 +30,15 @@ def _transpose(x: Any) -> Any:
 
 
 # In a product a vector is a matrix of one row (on the left) or one column (on the right), and that axis is dropped
-# again.
+# again. The left one was a vector if the result has an axis less than the right one.
 
 
-def _matmul_x(ct: Any, y: Any, x_shape: Any) -> Any:
+def _matmul_x(ct: Any, y: Any) -> Any:
     """∂L/∂X = C Yᵀ."""
+    row = ct.ndim == y.ndim - 1
     if y.ndim == 1:
         ct, y = ct[..., None], y[:, None]
-    if len(x_shape) == 1:
+    if row:
         return (ct[..., None, :] @ _transpose(y))[..., 0, :]
     return ct @ (turned(y) if type(y) is np.ndarray else _transpose(y))
 
@@ -53,11 +54,11 @@ def _matmul_y(ct: Any, x: Any, y_shape: Any) -> Any:
     return _transpose(x) @ ct
 
 
-def _pooled_matmul_x(cts: list[Any], ys: list[Any], x_shapes: list[Any]) -> Any:
-    if len(x_shapes[0]) == 2 and all(y.ndim <= 2 for y in ys):
-        # Columns side by side: Σ_t C_t Y_tᵀ = [C_1 … C_T] [Y_1 … Y_T]ᵀ.
-        return _transpose(concatenate(_columns(cts))) @ concatenate(_columns(ys))
-    return _sum_of(_matmul_x, x_shapes[0], cts, ys, x_shapes)
+def _pooled_matmul_x(cts: list[Any], ys: list[Any]) -> Any:
+    if any(ct.ndim != y.ndim or y.ndim > 2 for ct, y in zip(cts, ys, strict=True)):
+        return NotImplemented  # X is a vector or a stack of matrices
+    # Columns side by side: Σ_t C_t Y_tᵀ = [C_1 … C_T] [Y_1 … Y_T]ᵀ.
+    return _transpose(concatenate(_columns(cts))) @ concatenate(_columns(ys))
 
 
 def _columns(xs: list[Any]) -> list[Any]:
@@ -66,20 +67,9 @@ def _columns(xs: list[Any]) -> list[Any]:
 
 
 def _pooled_matmul_y(cts: list[Any], xs: list[Any], y_shapes: list[Any]) -> Any:
-    if len(y_shapes[0]) == 2:
-        return _transpose(concatenate([_rows(x) for x in xs])) @ concatenate([_rows(c) for c in cts])
-    return _sum_of(_matmul_y, y_shapes[0], cts, xs, y_shapes)
-
-
-def _sum_of(rule: Any, shape: tuple[int, ...], *uses: list[Any]) -> Any:
-    total: Any = None
-    for use in zip(*uses, strict=True):
-        part = rule(*use)
-        lead = part.ndim - len(shape)
-        stretched = [lead + i for i, n in enumerate(shape) if n == 1 != part.shape[lead + i]]
-        part = part.sum(axis=(*range(lead), *stretched)).reshape(shape)
-        total = part if total is None else total + part
-    return total
+    if len(y_shapes[0]) != 2:
+        return NotImplemented  # Y is a vector or a stack of matrices
+    return _transpose(concatenate([_rows(x) for x in xs])) @ concatenate([_rows(c) for c in cts])
 
 
 @primitive("bilinear", [_matmul_x, _matmul_y], pooled={0: _pooled_matmul_x, 1: _pooled_matmul_y})
