@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Scope", "current_scope", "scope"]
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """The modules that were running, outermost first, and the time step (counted from 1), if any.
 
     >>> str(Scope(path=("model", "cell"), step=2))
@@ -37,10 +36,15 @@ class scope:  # noqa: N801 - a context manager, used like a function
     def __init__(self, name: str | None = None, step: int | None = None) -> None:
         self._name, self._step = name, step
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> scope:
         outer = _scope.get()
         path = outer.path if self._name is None else (*outer.path, self._name)
         self._token = _scope.set(Scope(path, outer.step if self._step is None else self._step))
+        return self
+
+    def at(self, step: int) -> None:
+        """From here on, within this context, it is time step `step`."""
+        _scope.set(Scope(_scope.get().path, step))
 
     def __exit__(self, *error: object) -> None:
         _scope.reset(self._token)

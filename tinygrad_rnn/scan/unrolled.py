@@ -37,19 +37,19 @@ def unroll(
     carry_name, x_name = _parameter_names(cell)
     _name(carry, carry_name, 0)
     ys = []
-    for t, parts in enumerate(zip(*map(unstack, sequences), strict=True), start=1):
-        with scope(step=t):
+    with scope() as here:
+        for t, parts in enumerate(zip(*map(unstack, sequences), strict=True), start=1):
+            here.at(step=t)
             x = parts[0] if not isinstance(xs, tuple) else type(xs)(*parts) if hasattr(xs, "_fields") else parts
             _name(x, x_name, t)
             returned = cell(carry, x)
             if not isinstance(returned, tuple) or len(returned) != 2:
-                raise TypeError(
-                    f"unroll: the cell must return a pair (carry, y), got {type(returned).__name__} at step {t}"
-                )
+                got = type(returned).__name__
+                raise TypeError(f"unroll: the cell must return a pair (carry, y), got {got} at step {t}")
             carry, y = returned
             _name(carry, carry_name, t)
             _name(y, output, t)
-        ys.append(y)
+            ys.append(y)
     return carry, _stacked(ys)
 
 
@@ -70,7 +70,7 @@ def _parameter_names(cell: Callable[..., Any]) -> tuple[str, str]:
 def _name(tree: Any, name: str, t: int) -> None:
     """Call a tensor name_t, unless it has a name; the parts of a tuple by their fields, or numbered."""
     if isinstance(tree, Tensor):
-        if tree.name is None:
+        if tree.node is None or tree.node.name is None:
             tree.name = f"{name}_{t}"
     elif isinstance(tree, tuple):
         names = getattr(tree, "_fields", [f"{name}{i + 1}" for i in range(len(tree))])
