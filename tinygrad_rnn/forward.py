@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .backward import pull
-from .primitive import Primitive, require_floating
+from .primitive import Primitive, not_differentiable
 from .tape import Array, Node, Tensor, enable_grad
 
 __all__ = ["Dual", "new_level", "split"]
@@ -42,7 +42,8 @@ class Dual(Tensor):
         level = max(a.level for a in args if isinstance(a, Dual))
         primals, tangents = zip(*[split(a, level) for a in args], strict=True)
         out = apply(*primals, **kwargs)
-        require_floating(prim, out.value)
+        if out.dtype.kind != "f":
+            raise not_differentiable(prim, out.value)
         if prim.kind == "linear" and prim.variadic:
             moved = apply(*[_zeros(p) if t is None else t for p, t in zip(primals, tangents, strict=True)], **kwargs)
             return Dual(out, moved, level)

@@ -16,7 +16,7 @@ import numpy as np
 from .seal import Seal, find, seal
 from .tape import Array, Node, Tensor, is_grad_enabled
 
-__all__ = ["Plan", "Primitive", "Rule", "primitive", "require_floating"]
+__all__ = ["Plan", "Primitive", "Rule", "not_differentiable", "primitive"]
 
 P = ParamSpec("P")
 Rule: TypeAlias = Callable[..., Any]
@@ -150,7 +150,6 @@ def primitive(
 
     def decorate(forward: Callable[P, Any]) -> Callable[P, Tensor]:
         prim = Primitive(forward, kind, rules, pooled)
-
         plans = prim.plans
         shift = 0 if prim.variadic else 1  # the arguments of `f(*xs)` share one rule, and so one bit
 
@@ -196,15 +195,14 @@ def primitive(
     return decorate
 
 
-def require_floating(prim: Primitive, out: Array) -> None:
-    """Raise `TypeError` if a result that is to be differentiated is not of real floating-point numbers."""
-    if out.dtype.kind != "f":
-        raise TypeError(f"{prim.name}: only real floating-point results have a gradient, got dtype {out.dtype}")
+def not_differentiable(prim: Primitive, out: Array) -> TypeError:
+    """The error for a result that is to be differentiated but is not of real floating-point numbers."""
+    return TypeError(f"{prim.name}: only real floating-point results have a gradient, got dtype {out.dtype}")
 
 
 def _record(plan: Plan, parents: list[Node | None], values: list[Any], out: Array, kwargs: dict[str, Any]) -> Node:
     if out.dtype.kind != "f":
-        require_floating(plan.primitive, out)
+        raise not_differentiable(plan.primitive, out)
     origin = None
     if out.base is not None or out is values[0] or out is values[-1] or len(values) > 2:
         origin = _origin(parents, values, out)
