@@ -27,6 +27,22 @@ def _activation(what: str, nonlinearity: str) -> Nonlinearity:
     return nonlinearity  # type: ignore[return-value]
 
 
+def _parameters(
+    what: str,
+    input_size: int,
+    hidden_size: int,
+    bias: bool,
+    dtype: DTypeLike | None,
+    rng: np.random.Generator | int | None,
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """W_ih [H, I], W_hh [H, H], b_ih and b_hh [H], drawn from U(−1/√H, 1/√H) in this order."""
+    sizes_checked(what, input_size=input_size, hidden_size=hidden_size)
+    rng, bound = np.random.default_rng(rng), hidden_size**-0.5
+    weights = [uniform((hidden_size, n), bound, rng, dtype) for n in (input_size, hidden_size)]
+    biases = [uniform((hidden_size,), bound, rng, dtype) if bias else None for _ in range(2)]
+    return weights[0], weights[1], biases[0], biases[1]
+
+
 class RNNCell(Module):
     """h' = tanh(x W_ihᵀ + b_ih + h W_hhᵀ + b_hh), one step (Elman 1990; PyTorch's `RNNCell`).
 
@@ -44,15 +60,10 @@ class RNNCell(Module):
         dtype: DTypeLike | None = None,
         rng: np.random.Generator | int | None = None,
     ) -> None:
-        sizes_checked("RNNCell", input_size=input_size, hidden_size=hidden_size)
-        rng = np.random.default_rng(rng)
-        bound = hidden_size**-0.5
         self.input_size, self.hidden_size = input_size, hidden_size
         self.nonlinearity = _activation("RNNCell", nonlinearity)
-        self.weight_ih = uniform((hidden_size, input_size), bound, rng, dtype)
-        self.weight_hh = uniform((hidden_size, hidden_size), bound, rng, dtype)
-        self.bias_ih = uniform((hidden_size,), bound, rng, dtype) if bias else None
-        self.bias_hh = uniform((hidden_size,), bound, rng, dtype) if bias else None
+        made = _parameters("RNNCell", input_size, hidden_size, bias, dtype, rng)
+        self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh = made
 
     def forward(self, x: ArrayLike, h: ArrayLike | None = None) -> Tensor:
         """The next state; `h` is zeros if not given."""
@@ -84,15 +95,10 @@ class RNN(Module):
         dtype: DTypeLike | None = None,
         rng: np.random.Generator | int | None = None,
     ) -> None:
-        sizes_checked("RNN", input_size=input_size, hidden_size=hidden_size)
-        rng = np.random.default_rng(rng)
-        bound = hidden_size**-0.5
         self.input_size, self.hidden_size = input_size, hidden_size
         self.nonlinearity = _activation("RNN", nonlinearity)
-        self.weight_ih_l0 = uniform((hidden_size, input_size), bound, rng, dtype)
-        self.weight_hh_l0 = uniform((hidden_size, hidden_size), bound, rng, dtype)
-        self.bias_ih_l0 = uniform((hidden_size,), bound, rng, dtype) if bias else None
-        self.bias_hh_l0 = uniform((hidden_size,), bound, rng, dtype) if bias else None
+        made = _parameters("RNN", input_size, hidden_size, bias, dtype, rng)
+        self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0 = made
 
     def forward(self, xs: ArrayLike, h_0: ArrayLike | None = None) -> tuple[Tensor, Tensor]:
         """All states and the last: xs [T, B, I] gives ys [T, B, H], h_n [1, B, H]; xs [T, I] gives [T, H], [1, H].
