@@ -112,7 +112,8 @@ def _inner_y(ct: Any, x: Any) -> Any:
 def _pooled_inner_y(cts: list[Any], xs: list[Any]) -> Any:
     rows = _transpose(concatenate([_beside(ct, x) for ct, x in zip(cts, xs, strict=True)]))
     shape = (*cts[0].shape[xs[0].ndim - 1 :], xs[0].shape[-1])
-    return (rows @ concatenate([_rows(x) for x in xs])).reshape(shape)
+    out = rows @ concatenate([_rows(x) for x in xs])
+    return out if out.shape == shape else out.reshape(shape)
 
 
 def _beside(ct: Any, x: Any) -> Any:
