@@ -28,10 +28,14 @@ def backward(output: Tensor, cotangent: npt.ArrayLike | Tensor | None = None, *,
     node = recorded("backward", output)
     ct = cotangent_for("backward", output, cotangent)
     results: list[tuple[Node, Array | None, float]] = []
+    measured, norm = None, 0.0
     with backward_pass():
         for n, c in walk([(node, ct.value)], wanted=None, free=not retain_graph):
             grad = None if n.plan is not None else c if n.grad is None else np.asarray(n.grad + c)
-            results.append((n, grad, _norm(c if grad is None else grad)))
+            total = c if grad is None else grad
+            if total is not measured:  # a sum hands the same array to all its terms
+                measured, norm = total, _norm(total)
+            results.append((n, grad, norm))
     for n, grad, norm in results:  # all or nothing: no gradient changes until all are there
         n.grad, n.grad_norm = grad, norm
     new_era()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from ..ops import asarray, stack, unstack
+from ..ops import asarray, stack
 from ..scope import scope
 from ..tape import Tensor
 
@@ -38,8 +38,9 @@ def unroll(
     _name(carry, carry_name, 0)
     ys = []
     with scope() as here:
-        for t, parts in enumerate(zip(*map(unstack, sequences), strict=True), start=1):
+        for t in range(1, lengths[0] + 1):
             here.at(step=t)
+            parts = tuple([s[t - 1] for s in sequences])
             x = parts[0] if not isinstance(xs, tuple) else type(xs)(*parts) if hasattr(xs, "_fields") else parts
             _name(x, x_name, t)
             returned = cell(carry, x)
