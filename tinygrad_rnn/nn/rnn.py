@@ -116,11 +116,14 @@ class RNN(Module):
         if h_0.shape != state:
             raise ValueError(f"RNN: h_0 must have shape {list(state)} for xs of shape {xs.shape}, got {h_0.shape}")
         f, weight_hh = _ACTIVATIONS[self.nonlinearity], ascontiguousarray(self.weight_hh_l0.T)
+        weight_hh.name = "weight_hh_l0.T"
         bias = None if self.bias_ih_l0 is None or self.bias_hh_l0 is None else self.bias_ih_l0 + self.bias_hh_l0
 
         def step(h: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
             h = f(add(a, matmul(h, weight_hh)))
             return h, h
 
-        h, ys = unroll(step, h_0[0], linear(xs, self.weight_ih_l0, bias))
+        a = linear(xs, self.weight_ih_l0, bias)
+        a.name = "a"
+        h, ys = unroll(step, h_0[0], a)
         return ys, h.reshape(state)
