@@ -43,7 +43,8 @@ def grad(
     for i, t in enumerate(xs):
         recorded(f"autograd.grad: inputs[{i}]", t)
     cts = [
-        cotangent_for(f"autograd.grad: outputs[{i}]", y, ct) for i, (y, ct) in enumerate(zip(ys, given, strict=True))
+        cotangent_for(f"autograd.grad: the cotangent of outputs[{i}]", y, ct)
+        for i, (y, ct) in enumerate(zip(ys, given, strict=True))
     ]
     keep = create_graph if retain_graph is None else retain_graph
     found = pull(ys, cts, xs, record=create_graph, free=not keep)

@@ -26,7 +26,7 @@ __all__ = ["backward", "cotangent_for", "pull", "recorded", "walk"]
 def backward(output: Tensor, cotangent: npt.ArrayLike | Tensor | None = None, *, retain_graph: bool = False) -> None:
     """See `Tensor.backward`."""
     node = recorded("backward", output)
-    ct = cotangent_for("backward", output, cotangent)
+    ct = cotangent_for("backward: the cotangent", output, cotangent)
     results: list[tuple[Node, Array | None, float]] = []
     measured, norm = None, 0.0
     with backward_pass():
@@ -52,19 +52,19 @@ def recorded(what: str, t: Tensor) -> Node:
 
 
 def cotangent_for(what: str, output: Tensor, cotangent: npt.ArrayLike | Tensor | None) -> Tensor:
-    """A cotangent in the output's shape and dtype; 1 for a scalar if none is given."""
+    """A cotangent in the output's shape and dtype; 1 for a scalar if none is given. Errors call it `what`."""
     if cotangent is None:
         if output.shape != ():
             raise RuntimeError(
-                f"{what}: only a scalar has a gradient of its own and this tensor has shape {output.shape}: "
-                "give a cotangent of that shape, or reduce it first, for instance with .sum()"
+                f"{what} can be left out only for a scalar, and this tensor has shape {output.shape}: "
+                "give one of that shape, or reduce the tensor first, for instance with .sum()"
             )
         return Tensor(np.ones((), output.dtype))
     ct = cotangent if isinstance(cotangent, Tensor) else Tensor(np.asarray(cotangent))
     if ct.shape != output.shape:
-        raise ValueError(f"{what}: want an array of the tensor's shape {output.shape}, got {ct.shape}")
+        raise ValueError(f"{what} must have the tensor's shape {output.shape}, got {ct.shape}")
     if ct.dtype.kind not in "fiub":
-        raise TypeError(f"{what}: want real numbers, got dtype {ct.dtype}")
+        raise TypeError(f"{what} must be of real numbers, got dtype {ct.dtype}")
     return ct if ct.dtype == output.dtype else ct.astype(output.dtype)
 
 

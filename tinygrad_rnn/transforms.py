@@ -110,7 +110,7 @@ def vjp(f: Callable[..., Tensor], *primals: Any) -> tuple[Tensor, Callable[[Any]
     record = _depends_on_others([out], variables)
 
     def pullback(ct: Any) -> tuple[Tensor, ...]:
-        return _pull("vjp", out, cotangent_for("vjp", out, ct), variables, record, free=False)
+        return _pull("vjp", out, cotangent_for("vjp: the cotangent", out, ct), variables, record, free=False)
 
     return _result(out, record), pullback
 
