@@ -398,7 +398,9 @@ def test_a_cotangent_has_the_output_s_shape(ct):
     x = leaf([1.0, 2.0])
     with pytest.raises(ValueError, match=r"backward: the cotangent must have the tensor's shape \(2,\), got \("):
         (x * 2).backward(ct)
-    with pytest.raises(ValueError, match=r"autograd.grad: the cotangent of outputs\[0\] must have the tensor.s shape \(2,\), got \("):
+    with pytest.raises(
+        ValueError, match=r"autograd.grad: the cotangent of outputs\[0\] must have the tensor.s shape \(2,\), got \("
+    ):
         tg.autograd.grad(x * 2, x, cotangents=ct)
     assert x.grad is None
 
