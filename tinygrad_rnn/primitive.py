@@ -260,8 +260,8 @@ def _sealed(owner: Array, plan: Plan, parents: Sequence[Node | None], i: int) ->
 def _called(plan: Plan, parent: Node | None, i: int) -> str:
     if parent is not None and parent.name is not None:
         return parent.name
-    if parent is not None and parent.plan is not None:  # a view
-        return next((_called(plan, p, i) for p in parent.parents if p is not None), "")
+    if parent is not None and any(parent.parents):  # a view: it goes by what it is a view of
+        return next(_called(plan, p, i) for p in parent.parents if p is not None)
     what = "the result" if i == -1 else "a keyword" if i == -2 else f"argument {i + 1}"
     return f"{what} of {plan.primitive.name}"
 

@@ -30,7 +30,7 @@ __all__ = ["grad", "hvp", "jvp", "value_and_grad", "vjp"]
 
 @primitive("linear", [lambda ct: ct])
 def _variable(x: ArrayLike) -> Any:
-    """X itself, as a node of its own."""
+    """x itself, as a node of its own."""
     return x
 
 

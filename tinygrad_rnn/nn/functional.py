@@ -14,7 +14,7 @@ __all__ = ["cross_entropy", "linear", "log_softmax", "logsumexp", "relu", "sigmo
 
 
 def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Tensor:
-    """X Wᵀ + b: x [..., in], weight [out, in], bias [out] give [..., out]."""
+    """x Wᵀ + b: x [..., in], weight [out, in], bias [out] give [..., out]."""
     out = inner(x, weight)
     return out if bias is None else ops.add(out, bias)
 

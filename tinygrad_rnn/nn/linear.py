@@ -21,7 +21,7 @@ def sizes_checked(what: str, **sizes: int) -> None:
 
 
 class Linear(Module):
-    """Y = x Wᵀ + b: x [..., in_features] gives [..., out_features].
+    """y = x Wᵀ + b: x [..., in_features] gives [..., out_features].
 
     `weight` [out_features, in_features] and `bias` [out_features] start from U(−1/√in, 1/√in), as PyTorch's.
     """
@@ -43,5 +43,5 @@ class Linear(Module):
         self.bias = uniform((out_features,), bound, rng, dtype) if bias else None
 
     def forward(self, x: ArrayLike) -> Tensor:
-        """X Wᵀ + b."""
+        """x Wᵀ + b."""
         return linear(x, self.weight, self.bias)

@@ -33,25 +33,25 @@ __all__ = [
 
 @primitive("elementwise", [lambda ct: ct, lambda ct: ct])
 def add(x: ArrayLike, y: ArrayLike) -> Any:
-    """X + y, with broadcasting."""
+    """x + y, with broadcasting."""
     return np.add(x, y)
 
 
 @primitive("elementwise", [lambda ct: ct, lambda ct: -ct])
 def subtract(x: ArrayLike, y: ArrayLike) -> Any:
-    """X − y, with broadcasting."""
+    """x − y, with broadcasting."""
     return np.subtract(x, y)
 
 
 @primitive("elementwise", [lambda ct, y: ct * y, lambda ct, x: ct * x])
 def multiply(x: ArrayLike, y: ArrayLike) -> Any:
-    """X y, elementwise with broadcasting."""
+    """x y, elementwise with broadcasting."""
     return np.multiply(x, y)
 
 
 @primitive("elementwise", [lambda ct, y: ct / y, lambda ct, out, y: -ct * out / y])
 def divide(x: ArrayLike, y: ArrayLike) -> Any:
-    """X / y, elementwise with broadcasting (true division)."""
+    """x / y, elementwise with broadcasting (true division)."""
     return np.divide(x, y)
 
 
@@ -120,7 +120,7 @@ def sqrt(x: ArrayLike) -> Any:
 
 @primitive("elementwise", [lambda ct, out: ct * (1 - out * out)])
 def tanh(x: ArrayLike) -> Any:
-    """Tanh x. Derivative: 1 − tanh² x.
+    """tanh x. Derivative: 1 − tanh² x.
 
     >>> from tinygrad_rnn import grad
     >>> round(grad(tanh)(0.5).item(), 6)
@@ -166,5 +166,5 @@ def _where_y(ct: Any, condition: Any) -> Any:
 
 @primitive("elementwise", [None, _where_x, _where_y])
 def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Any:
-    """X where the condition holds, else y. The gradient goes to the branch taken."""
+    """x where the condition holds, else y. The gradient goes to the branch taken."""
     return np.where(condition, x, y)

@@ -11,23 +11,16 @@ from numpy.typing import ArrayLike
 from ..primitive import primitive
 from ..tape import Array, Tensor
 from .elementwise import divide, exp, multiply, where
-from .shapes import _axis, broadcast_to, reshape
+from .shapes import _axes, broadcast_to, reshape
 
 __all__ = ["cross_entropy", "log_softmax", "logsumexp", "max", "mean", "softmax", "sum"]
 
 Axis = int | Sequence[int] | None
 
 
-def _axes(what: str, x: ArrayLike, axis: Axis) -> tuple[int, ...]:
-    """Axes as a sorted tuple of non-negative numbers, checked."""
-    ndim = np.ndim(x)
-    if axis is None:
-        return tuple(range(ndim))
-    given = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
-    axes = tuple(sorted(_axis(what, a, ndim) for a in given))
-    if len(set(axes)) != len(axes):
-        raise ValueError(f"{what}: axis {axis} names an axis twice")
-    return axes
+def _over(what: str, x: ArrayLike, axis: Axis) -> tuple[int, ...]:
+    """The axes to reduce over, sorted: all of them for `None`."""
+    return tuple(range(np.ndim(x))) if axis is None else tuple(sorted(_axes(what, axis, np.ndim(x))))
 
 
 def _restore(reduced: Any, x_shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
@@ -42,12 +35,12 @@ def _sum(x: ArrayLike, *, axis: tuple[int, ...], keepdims: bool) -> Any:
 
 def sum(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Σ x over an axis, several, or all. Every element gets the gradient of the sum that it is in."""
-    return _sum(x, axis=_axes("sum", x, axis), keepdims=keepdims)
+    return _sum(x, axis=_over("sum", x, axis), keepdims=keepdims)
 
 
 def mean(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum over the axes divided by how many there are; of none, NaN."""
-    axes = _axes("mean", x, axis)
+    axes = _over("mean", x, axis)
     shape = np.shape(x)
     count = int(np.prod([shape[a] for a in axes], dtype=int))
     return divide(_sum(x, axis=axes, keepdims=keepdims), count or float("nan"))
@@ -69,14 +62,14 @@ def _max(x: ArrayLike, *, axis: tuple[int, ...], keepdims: bool) -> Any:
 
 def max(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The largest element over the axes. Elements that tie for it share its gradient equally."""
-    return _max(x, axis=_axes("max", x, axis), keepdims=keepdims)
+    return _max(x, axis=_over("max", x, axis), keepdims=keepdims)
 
 
 # ----------------------------------------------------------------------------------------------- softmax and its log
 
 
 def _shifted(x: ArrayLike, axis: tuple[int, ...]) -> tuple[Array, Array]:
-    """X − max x, and max x: no exponential overflows. An infinite maximum counts as the largest finite number."""
+    """x − max x, and max x: no exponential overflows. An infinite maximum counts as the largest finite number."""
     x = np.asarray(x)
     if x.dtype.kind != "f":
         x = x.astype(float)
@@ -95,8 +88,8 @@ def _logsumexp(x: ArrayLike, *, axis: tuple[int, ...], keepdims: bool) -> Any:
 
 
 def logsumexp(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Log Σ e^x over the axes, without overflow. Derivative: softmax(x)."""
-    return _logsumexp(x, axis=_axes("logsumexp", x, axis), keepdims=keepdims)
+    """log Σ e^x over the axes, without overflow. Derivative: softmax(x)."""
+    return _logsumexp(x, axis=_over("logsumexp", x, axis), keepdims=keepdims)
 
 
 @primitive("general", [lambda ct, out, axis: ct - multiply(exp(out), sum(ct, axis, keepdims=True))])
@@ -106,8 +99,8 @@ def _log_softmax(x: ArrayLike, *, axis: tuple[int, ...]) -> Any:
 
 
 def log_softmax(x: ArrayLike, axis: int = -1) -> Tensor:
-    """X − log Σ e^x: the logarithm of softmax, without loss of accuracy."""
-    return _log_softmax(x, axis=_axes("log_softmax", x, axis))
+    """x − log Σ e^x: the logarithm of softmax, without loss of accuracy."""
+    return _log_softmax(x, axis=_over("log_softmax", x, axis))
 
 
 @primitive("general", [lambda ct, out, axis: out * (ct - sum(ct * out, axis, keepdims=True))])
@@ -119,7 +112,7 @@ def _softmax(x: ArrayLike, *, axis: tuple[int, ...]) -> Any:
 
 def softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Tensor:
     """ŷ = e^x / Σ e^x along an axis. Derivative: ŷ ⊙ (c − ⟨c, ŷ⟩)."""
-    return _softmax(x, axis=_axes("softmax", x, axis))
+    return _softmax(x, axis=_over("softmax", x, axis))
 
 
 def _cross_entropy_rule(ct: Any, x: Any, labels: Any, axis: int) -> Any:
@@ -127,8 +120,7 @@ def _cross_entropy_rule(ct: Any, x: Any, labels: Any, axis: int) -> Any:
     classes = np.arange(x.shape[axis]).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
     index = np.expand_dims(getattr(labels, "value", labels), axis)
     one_hot = (classes == index).astype(x.dtype)
-    lost = tuple(1 if i == axis else n for i, n in enumerate(x.shape))
-    return (softmax(x, axis) - one_hot) * reshape(ct, lost)
+    return (softmax(x, axis) - one_hot) * _restore(ct, x.shape, (axis,))
 
 
 @primitive("general", [_cross_entropy_rule, None])
@@ -144,7 +136,7 @@ def cross_entropy(x: ArrayLike, labels: ArrayLike, axis: int = -1) -> Tensor:
 
     Derivative: ŷ − y, softmax less one-hot (seed 000, the note after equation (5)).
     """
-    (axis,) = _axes("cross_entropy", x, axis)
+    (axis,) = _over("cross_entropy", x, axis)
     shape = np.shape(x)
     index = np.asarray(getattr(labels, "value", labels))
     if index.dtype.kind not in "iu":

@@ -43,6 +43,14 @@ def _axis(what: str, axis: Any, ndim: int) -> int:
     return number % ndim
 
 
+def _axes(what: str, axis: Any, ndim: int) -> list[int]:
+    """One axis or several as non-negative numbers, checked, none of them twice."""
+    axes = [_axis(what, a, ndim) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"{what}: axis {axis} names an axis twice")
+    return axes
+
+
 @primitive("linear", [lambda ct, x_shape: reshape(ct, x_shape)])
 def _reshape(x: ArrayLike, *, shape: tuple[int, ...]) -> Any:
     return np.reshape(x, shape)
@@ -93,30 +101,25 @@ def _broadcast_to(x: ArrayLike, *, shape: tuple[int, ...]) -> Any:
 
 
 def broadcast_to(x: ArrayLike, shape: SupportsIndex | Sequence[SupportsIndex]) -> Tensor:
-    """X repeated, without copying, to a larger shape that it broadcasts to. The gradient is summed over the copies."""
+    """x repeated, without copying, to a larger shape that it broadcasts to. The gradient is summed over the copies."""
     return _broadcast_to(x, shape=_shape("broadcast_to", shape))
 
 
 def expand_dims(x: ArrayLike, axis: int | Sequence[int]) -> Tensor:
-    """X with new axes of length 1 at the positions `axis` of the result."""
-    axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+    """x with new axes of length 1 at the positions `axis` of the result."""
     shape = list(np.shape(x))
-    places = sorted(_axis("expand_dims", a, len(shape) + len(axes)) for a in axes)
-    if len(set(places)) != len(places):
-        raise ValueError(f"expand_dims: axis {axis} names an axis twice")
-    for place in places:
+    new = len(axis) if isinstance(axis, (tuple, list)) else 1
+    for place in sorted(_axes("expand_dims", axis, len(shape) + new)):
         shape.insert(place, 1)
     return reshape(x, shape)
 
 
 def squeeze(x: ArrayLike, axis: int | Sequence[int] | None = None) -> Tensor:
-    """X without its axes of length 1, or without those named."""
+    """x without its axes of length 1, or without those named."""
     shape = np.shape(x)
     if axis is None:
         return reshape(x, [n for n in shape if n != 1])
-    axes = [_axis("squeeze", a, len(shape)) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
-    if len(set(axes)) != len(axes):
-        raise ValueError(f"squeeze: axis {axis} names an axis twice")
+    axes = _axes("squeeze", axis, len(shape))
     if any(shape[a] != 1 for a in axes):
         raise ValueError(f"squeeze: axis {axis} of a tensor of shape {shape} is not of length 1")
     return reshape(x, [n for i, n in enumerate(shape) if i not in axes])
