@@ -14,12 +14,13 @@ ROOT = Path(tinygrad_rnn.__file__).parent
 
 # Row by row. A module may import from its own row as long as that makes no circle; a package stands for what is in it.
 LAYERS = [
-    ["seal", "scope", "turned"],
+    ["scope", "seal", "tree", "turned"],
     ["tape"],
     ["primitive"],
     ["backward"],
     ["forward"],
     ["ops"],
+    ["batching"],
     ["autograd", "transforms"],
     ["check"],
     ["graph"],

@@ -47,6 +47,7 @@ PUBLIC = {
         "max",
         "maximum",
         "mean",
+        "moveaxis",
         "multiply",
         "negative",
         "nn",
@@ -74,6 +75,7 @@ PUBLIC = {
         "unstack",
         "value_and_grad",
         "vjp",
+        "vmap",
         "where",
     ],
     "tinygrad_rnn.autograd": [
@@ -152,6 +154,7 @@ PUBLIC = {
         "max",
         "maximum",
         "mean",
+        "moveaxis",
         "multiply",
         "negative",
         "power",

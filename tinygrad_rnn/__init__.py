@@ -24,6 +24,7 @@ from .ops import (
     max,
     maximum,
     mean,
+    moveaxis,
     multiply,
     negative,
     power,
@@ -48,7 +49,7 @@ from .primitive import primitive
 from .scan import unroll
 from .scope import Scope, scope
 from .tape import Node, Tensor, enable_grad, no_grad
-from .transforms import grad, hvp, jvp, value_and_grad, vjp
+from .transforms import grad, hvp, jvp, value_and_grad, vjp, vmap
 
 __all__ = [
     "Drawing",
@@ -87,6 +88,7 @@ __all__ = [
     "max",
     "maximum",
     "mean",
+    "moveaxis",
     "multiply",
     "negative",
     "nn",
@@ -114,5 +116,6 @@ __all__ = [
     "unstack",
     "value_and_grad",
     "vjp",
+    "vmap",
     "where",
 ]

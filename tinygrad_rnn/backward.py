@@ -17,14 +17,19 @@ import numpy.typing as npt
 
 from .primitive import Plan, Rule
 from .seal import Seal, new_era
-from .tape import Array, Node, Tensor, enable_grad
+from .tape import Array, Node, Tensor, enable_grad, innermost
 from .turned import backward_pass
 
-__all__ = ["backward", "cotangent_for", "pull", "recorded", "walk"]
+__all__ = ["backward", "cotangent_for", "pull", "pull_plain", "recorded", "walk"]
 
 
 def backward(output: Tensor, cotangent: npt.ArrayLike | Tensor | None = None, *, retain_graph: bool = False) -> None:
     """See `Tensor.backward`."""
+    if type(output) is not Tensor:
+        raise TypeError(
+            "backward: inside jvp or vmap there is no .grad to fill in, for it is a plain array; "
+            "use grad, vjp or autograd.grad"
+        )
     node = recorded("backward", output)
     ct = cotangent_for("backward: the cotangent", output, cotangent)
     results: list[tuple[Node, Array | None, float]] = []
@@ -264,11 +269,18 @@ def pull(
 ) -> list[Tensor | None]:
     """Σ_i ∂⟨ct_i, output_i⟩/∂input_j for each input j, or `None` where no output depends on it.
 
-    Kinds of tensors with rules of their own (duals) take over, as in a primitive.
+    Lifted tensors take over, as in a primitive.
     """
     for t in (*outputs, *cts):
         if type(t) is not Tensor:
-            return t.pull(outputs, cts, inputs)  # type: ignore[attr-defined,no-any-return]
+            return innermost((*outputs, *cts)).pull(outputs, cts, inputs)
+    return pull_plain(outputs, cts, inputs, record=record, free=free)
+
+
+def pull_plain(
+    outputs: Sequence[Tensor], cts: Sequence[Tensor], inputs: Sequence[Tensor], *, record: bool, free: bool
+) -> list[Tensor | None]:
+    """`pull` through plain tensors. The cotangents may be lifted, if the pass is recorded."""
     nodes = [recorded("grad", x) for x in inputs]
     wanted = set(nodes)
     roots = [

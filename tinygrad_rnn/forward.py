@@ -7,34 +7,59 @@ for the others the reverse rule, which is linear in the cotangent, is transposed
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .backward import pull
-from .primitive import Primitive, not_differentiable
-from .tape import Array, Node, Tensor, enable_grad
+from .primitive import Primitive, not_differentiable, shape_of
+from .tape import Array, Lifted, Node, Tensor, enable_grad
 
-__all__ = ["Dual", "new_level", "split"]
-
-_levels = itertools.count(1)
+__all__ = ["Dual", "split"]
 
 
-def new_level() -> int:
-    """A number for a forward pass, higher than those of the passes that it runs inside: nested ones aren't confused."""
-    return next(_levels)
+class Dual(Lifted):
+    """Primal + ε tangent, for the forward pass `level`. Both may be lifted by outer ones, or recorded on the tape."""
 
-
-class Dual(Tensor):
-    """Primal + ε tangent, for the forward pass `level`. Both may be duals of outer passes, or recorded on the tape."""
-
-    __slots__ = ("level", "primal", "tangent")
+    __slots__ = ("primal", "tangent")
 
     def __init__(self, primal: Tensor, tangent: Tensor, level: int) -> None:
-        super().__init__(primal.value, primal.node)
         self.primal, self.tangent, self.level = primal, tangent, level
+
+    @property
+    def value(self) -> Array:  # type: ignore[override]
+        """The primal's."""
+        return self.primal.value
+
+    @property
+    def node(self) -> Node | None:  # type: ignore[override]
+        """The primal's."""
+        return self.primal.node
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The primal's."""
+        return self.primal.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The primal's."""
+        return self.primal.dtype
+
+    def wrapped(self) -> tuple[Tensor, ...]:
+        """Primal and tangent."""
+        return self.primal, self.tangent
+
+    def rewrap(self, *tensors: Tensor) -> Dual:
+        """Another primal and tangent, for the same forward pass."""
+        primal, tangent = tensors
+        return Dual(primal, tangent, self.level)
+
+    @staticmethod
+    def compare(op: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+        """Tangents have no part in a comparison."""
+        return op(*[t.primal if isinstance(t, Dual) else t for t in (x, y)])
 
     @staticmethod
     def apply(prim: Primitive, apply: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Dual:
@@ -43,7 +68,7 @@ class Dual(Tensor):
         primals, tangents = zip(*[split(a, level) for a in args], strict=True)
         out = apply(*primals, **kwargs)
         if out.dtype.kind != "f":
-            raise not_differentiable(prim, out.value)
+            raise not_differentiable(prim, out.dtype)
         if prim.kind == "linear" and prim.variadic:
             moved = apply(*[_zeros(p) if t is None else t for p, t in zip(primals, tangents, strict=True)], **kwargs)
             return Dual(out, moved, level)
@@ -73,6 +98,7 @@ class Dual(Tensor):
         level = max(t.level for t in (*outputs, *cts) if isinstance(t, Dual))
         y, dy = zip(*[split(t, level) for t in outputs], strict=True)
         c, dc = zip(*[split(t, level) for t in cts], strict=True)
+        inputs = [split(x, level)[0] for x in inputs]
         primals = pull(y, c, inputs, record=True, free=False)
         pairs = [
             (o, w) for o, w in (*zip(y, dc, strict=True), *zip(dy, c, strict=True)) if o is not None and w is not None
@@ -91,13 +117,21 @@ def split(t: Any, level: int) -> tuple[Any, Any]:
 
 def _transposed(rule: Callable[..., Any], residuals: Sequence[Any], out: Tensor, tangent: Tensor) -> Tensor:
     """The jvp of a general primitive: its rule is a linear map of the cotangent, whose transpose is the jvp."""
-    zeros = _zeros(out)
-    ct = Tensor(zeros, Node(zeros, True))
+    ct = _zero_variable(out)
     with enable_grad():
         (moved,) = pull([rule(ct, *residuals)], [tangent], [ct], record=True, free=False)
-    return Tensor(zeros) if moved is None else moved
+    return Tensor(_zeros(out)) if moved is None else moved
+
+
+def _zero_variable(like: Tensor) -> Tensor:
+    """Zeros on the tape, one for each example that `like` has."""
+    if isinstance(like, Dual):
+        return _zero_variable(like.primal)
+    if isinstance(like, Lifted):
+        return like.rewrap(*map(_zero_variable, like.wrapped()))
+    zeros = _zeros(like)
+    return Tensor(zeros, Node(zeros, True))
 
 
 def _zeros(like: Any) -> Array:
-    value = like.value if isinstance(like, Tensor) else np.asarray(like)
-    return np.zeros(value.shape, value.dtype)
+    return np.zeros(shape_of(like), getattr(like, "dtype", None) or np.asarray(like).dtype)

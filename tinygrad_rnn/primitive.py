@@ -14,9 +14,9 @@ from typing import Any, Literal, ParamSpec, TypeAlias
 import numpy as np
 
 from .seal import Seal, find, seal
-from .tape import Array, Node, Tensor, is_grad_enabled
+from .tape import Array, Lifted, Node, Tensor, innermost, is_grad_enabled
 
-__all__ = ["Plan", "Primitive", "Rule", "not_differentiable", "primitive"]
+__all__ = ["Plan", "Primitive", "Rule", "not_differentiable", "primitive", "shape_of"]
 
 P = ParamSpec("P")
 Rule: TypeAlias = Callable[..., Any]
@@ -73,6 +73,7 @@ class Primitive:
         kind: Kind,
         rules: Sequence[Rule | None] | Rule,
         pooled: dict[int, Rule] | None,
+        batch: Rule | None,
     ) -> None:
         self.forward = forward
         self.name = forward.__name__.strip("_")
@@ -90,6 +91,8 @@ class Primitive:
             if name not in known:
                 raise TypeError(f"{self.name}: a rule asks for {name!r}; it can have {', '.join(map(repr, known))}")
         self.pooled = pooled or {}
+        self.batch = batch
+        self.batch_is_told = batch is not None and "batched" in inspect.signature(batch).parameters
         self.plans: dict[int, Plan] = {}
 
     def residual(self, name: str, args: Sequence[Any], out: Any, kwargs: dict[str, Any]) -> Any:
@@ -100,9 +103,9 @@ class Primitive:
             return kwargs[name]
         argument = name.removesuffix("_shape")
         if self.variadic:
-            return tuple(args) if argument == name else [_shape(a) for a in args]
+            return tuple(args) if argument == name else [shape_of(a) for a in args]
         value = args[self.arguments.index(argument)]
-        return value if argument == name else _shape(value)
+        return value if argument == name else shape_of(value)
 
     def rule(self, i: int) -> tuple[Rule, tuple[str, ...]]:
         """The rule of the i-th argument, and the residuals that it asks for."""
@@ -125,7 +128,8 @@ class Primitive:
         return found
 
 
-def _shape(x: Any) -> tuple[int, ...]:
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of an array, a tensor of any kind, a number or nested lists."""
     return x.shape if isinstance(x, (np.ndarray, Tensor)) else np.shape(x)
 
 
@@ -133,7 +137,10 @@ _PLAIN = frozenset({np.ndarray, float, int, bool})
 
 
 def primitive(
-    kind: Kind, rules: Sequence[Rule | None] | Rule, pooled: dict[int, Rule] | None = None
+    kind: Kind,
+    rules: Sequence[Rule | None] | Rule,
+    pooled: dict[int, Rule] | None = None,
+    batch: Rule | None = None,
 ) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
     """Make a NumPy function differentiable: arrays positional, settings by keyword.
 
@@ -144,12 +151,16 @@ def primitive(
             each.
         pooled: for an argument, its rule for many uses at once: every parameter is a list with an entry for each use,
             the result is their sum, or `NotImplemented`. It turns T small products into one large one.
+        batch: the function for many examples at once: of the same signature, for array arguments that have the
+            examples along a new first axis, as has its result. A rule with a parameter `batched` too is told which
+            arguments have that axis; for others, those that don't are spread along it first. Elementwise functions
+            need none: that is broadcasting. Without one, the examples are worked out one by one.
 
     Called on arrays, the function returns a plain array and records nothing; called on tensors, a tensor.
     """
 
     def decorate(forward: Callable[P, Any]) -> Callable[P, Tensor]:
-        prim = Primitive(forward, kind, rules, pooled)
+        prim = Primitive(forward, kind, rules, pooled, batch)
         plans = prim.plans
         shift = 0 if prim.variadic else 1  # the arguments of `f(*xs)` share one rule, and so one bit
 
@@ -170,8 +181,8 @@ def primitive(
                 elif type(a) in _PLAIN:
                     values.append(a)
                     parents.append(None)
-                elif isinstance(a, Tensor):  # a kind of tensor with rules of its own: a dual
-                    return a.apply(prim, apply, args, kwargs)  # type: ignore[attr-defined]
+                elif isinstance(a, Lifted):
+                    return innermost(args).apply(prim, apply, args, kwargs)
                 else:
                     values.append(np.asarray(a))
                     parents.append(None)
@@ -195,14 +206,14 @@ def primitive(
     return decorate
 
 
-def not_differentiable(prim: Primitive, out: Array) -> TypeError:
+def not_differentiable(prim: Primitive, dtype: np.dtype[Any]) -> TypeError:
     """The error for a result that is to be differentiated but is not of real floating-point numbers."""
-    return TypeError(f"{prim.name}: only real floating-point results have a gradient, got dtype {out.dtype}")
+    return TypeError(f"{prim.name}: only real floating-point results have a gradient, got dtype {dtype}")
 
 
 def _record(plan: Plan, parents: list[Node | None], values: list[Any], out: Array, kwargs: dict[str, Any]) -> Node:
     if out.dtype.kind != "f":
-        raise not_differentiable(plan.primitive, out)
+        raise not_differentiable(plan.primitive, out.dtype)
     origin = None
     if out.base is not None or out is values[0] or out is values[-1] or len(values) > 2:
         origin = _origin(parents, values, out)
@@ -224,7 +235,7 @@ def _record(plan: Plan, parents: list[Node | None], values: list[Any], out: Arra
             seals.append(_sealed(owner, plan, parents, i))
     for i in plan.shapes:
         parent = parents[i]
-        saved.append(np.shape(values[i]) if parent is None else parent.shape)
+        saved.append(shape_of(values[i]) if parent is None else parent.shape)
     for name in plan.extras:
         kept = kwargs[name] if name in kwargs else plan.primitive.residual(name, values, out, kwargs)
         saved.append(kept)
@@ -269,6 +280,6 @@ def _called(plan: Plan, parent: Node | None, i: int) -> str:
 def _explained(prim: Primitive, values: Sequence[Any], error: Exception) -> Exception:
     what = str(error)
     if prim.kind == "elementwise" and "broadcast" in what:
-        what = f"shapes {' and '.join(str(np.shape(v)) for v in values)} don't broadcast"
+        what = f"shapes {' and '.join(str(shape_of(v)) for v in values)} don't broadcast"
     kind = IndexError if isinstance(error, IndexError) else TypeError if isinstance(error, TypeError) else ValueError
     return kind(f"{prim.name}: {what}")

@@ -9,9 +9,10 @@ backpropagation through time. Nothing here knows it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -22,11 +23,11 @@ from .seal import Seal, new_era
 
 if TYPE_CHECKING:
     from .ops.methods import Methods  # operators and methods; attached when the operations are there
-    from .primitive import Plan
+    from .primitive import Plan, Primitive
 else:
     Methods = object
 
-__all__ = ["Array", "Node", "Tensor", "enable_grad", "is_grad_enabled", "no_grad"]
+__all__ = ["Array", "Lifted", "Node", "Tensor", "enable_grad", "innermost", "is_grad_enabled", "new_level", "no_grad"]
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -253,3 +254,60 @@ class Tensor(Methods):
         dtype = "" if self.dtype in (np.float64, np.int64, np.bool_) else f", dtype={self.dtype}"
         name = "" if self.name is None else f", name={self.name!r}"
         return f"tensor({body}{dtype}{name}{', requires_grad=True' if self.requires_grad else ''})"
+
+
+class Lifted(Tensor):
+    """A tensor with more to it than an array: a tangent (forward mode), or an axis of examples (`vmap`).
+
+    It wraps other tensors, plain or lifted themselves. `level` numbers the transformation that made it; where
+    transformations nest, the innermost, which has the highest number, says first what an operation does.
+    """
+
+    __slots__ = ("level",)
+
+    level: int
+
+    @property
+    def name(self) -> str | None:
+        """The name of what it wraps."""
+        return self.wrapped()[0].name
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        self.wrapped()[0].name = name
+
+    @staticmethod
+    def apply(prim: Primitive, apply: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
+        """A primitive, where the innermost of its arguments is of this class."""
+        raise NotImplementedError
+
+    @staticmethod
+    def compare(op: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+        """x < y and the like, where the innermost of the two is of this class."""
+        raise NotImplementedError
+
+    @staticmethod
+    def pull(outputs: Sequence[Tensor], cts: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor | None]:
+        """A pullback, where the innermost of outputs and cotangents is of this class."""
+        raise NotImplementedError
+
+    def wrapped(self) -> tuple[Tensor, ...]:
+        """The tensors that it wraps, the one with the values first."""
+        raise NotImplementedError
+
+    def rewrap(self, *tensors: Tensor) -> Tensor:
+        """The same around other tensors."""
+        raise NotImplementedError
+
+
+_levels = itertools.count(1)
+
+
+def new_level() -> int:
+    """A number for a transformation, higher than those of the ones that it runs inside: they aren't confused."""
+    return next(_levels)
+
+
+def innermost(tensors: Sequence[Any]) -> Lifted:
+    """Of those among `tensors` that are lifted, the one of the highest level."""
+    return max((t for t in tensors if isinstance(t, Lifted)), key=attrgetter("level"))

@@ -20,15 +20,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .backward import cotangent_for, pull
-from .forward import Dual, new_level, split
-from .ops import asarray, get_default_dtype
-from .primitive import primitive
-from .tape import Node, Tensor, enable_grad
+from .batching import Batched, batches, everywhere, spread
+from .forward import Dual, split
+from .ops import asarray, get_default_dtype, moveaxis
+from .primitive import primitive, shape_of
+from .tape import Lifted, Node, Tensor, enable_grad, new_level
+from .tree import leaves, map_leaves
 
-__all__ = ["grad", "hvp", "jvp", "value_and_grad", "vjp"]
+__all__ = ["grad", "hvp", "jvp", "value_and_grad", "vjp", "vmap"]
 
 
-@primitive("linear", [lambda ct: ct])
+@primitive("elementwise", [lambda ct: ct])
 def _variable(x: ArrayLike) -> Any:
     """x itself, as a node of its own."""
     return x
@@ -49,8 +51,17 @@ def _fresh(x: Tensor) -> Tensor:
 
     It is never a leaf: nobody but the transform that made it can differentiate by it.
     """
-    if isinstance(x, Dual):
-        return Dual(_fresh(x.primal), x.tangent, x.level)
+    x = everywhere(x)
+    if isinstance(x, Lifted):
+        first, *rest = x.wrapped()
+        return x.rewrap(_fresh_plain(first), *rest)
+    return _fresh_plain(x)
+
+
+def _fresh_plain(x: Tensor) -> Tensor:
+    if isinstance(x, Lifted):
+        first, *rest = x.wrapped()
+        return x.rewrap(_fresh_plain(first), *rest)
     if x.requires_grad:
         return _variable(x)
     plan = _variable.primitive.plan(1)  # type: ignore[attr-defined]
@@ -80,13 +91,13 @@ def _depends_on_others(outputs: Sequence[Tensor], variables: Sequence[Tensor]) -
 
 
 def _parts(t: Tensor) -> list[Tensor]:
-    """The plain tensors that a dual is made of, the innermost primal first; a plain tensor is its own only part."""
-    return [*_parts(t.primal), *_parts(t.tangent)] if isinstance(t, Dual) else [t]
+    """The plain tensors that a lifted one wraps, the one with the values first; a plain tensor is its own only part."""
+    return [part for w in t.wrapped() for part in _parts(w)] if isinstance(t, Lifted) else [t]
 
 
 def _cut(t: Tensor) -> Tensor:
     """The same values and tangents, off the tape."""
-    return Dual(_cut(t.primal), _cut(t.tangent), t.level) if isinstance(t, Dual) else t.detach()
+    return t.rewrap(*map(_cut, t.wrapped())) if isinstance(t, Lifted) else t.detach()
 
 
 def _call(what: str, f: Callable[..., Any], args: Sequence[Any]) -> Tensor:
@@ -119,7 +130,7 @@ def _pull(
     what: str, out: Tensor, ct: Tensor, variables: Sequence[Tensor], record: bool, free: bool
 ) -> tuple[Tensor, ...]:
     keep = record or any(part.requires_grad for part in _parts(ct))
-    needs_tensors = keep or isinstance(ct, Dual) or isinstance(out, Dual)
+    needs_tensors = keep or isinstance(ct, Lifted) or isinstance(out, Lifted)
     found = pull([out], [ct], variables, record=needs_tensors, free=free and not needs_tensors)
     gradients = [Tensor(np.zeros(v.shape, v.dtype)) if g is None else g for v, g in zip(variables, found, strict=True)]
     return tuple(gradients) if keep else tuple(_cut(g) for g in gradients)
@@ -209,3 +220,49 @@ def hvp(f: Callable[[Tensor], Tensor], x: Any, v: Any) -> Tensor:
     tensor([ 6., 12.])
     """
     return jvp(grad(f), (x,), (v,))[1]
+
+
+def vmap(
+    f: Callable[..., Any], in_axes: int | Sequence[int | None] | None = 0, out_axes: int = 0
+) -> Callable[..., Any]:
+    """The function that applies f to many examples at once: f sees one, and loops over none.
+
+    Args:
+        f: takes and returns tensors, or nested tuples, lists and dictionaries of them.
+        in_axes: the axis along which the examples lie, for all arguments or one each; `None` where all get the same.
+        out_axes: where the examples lie in the results.
+
+    >>> vmap(lambda x, y: x @ y)(np.arange(6.0).reshape(3, 2), np.ones((3, 2)))
+    tensor([1., 5., 9.])
+    """
+
+    def transformed(*args: Any) -> Any:
+        axes = [in_axes] * len(args) if in_axes is None or isinstance(in_axes, int) else list(in_axes)
+        if len(axes) != len(args):
+            raise ValueError(f"vmap: in_axes names {len(axes)} arguments, but the function was called with {len(args)}")
+        sizes = {
+            shape_of(leaf)[axis]: i
+            for i, (arg, axis) in enumerate(zip(args, axes, strict=True))
+            if axis is not None
+            for leaf in leaves(arg)
+        }
+        if len(sizes) != 1:
+            found = ", ".join(f"{n} (argument {i})" for n, i in sizes.items()) or "none"
+            raise ValueError(f"vmap: the arguments must have one number of examples in common, got {found}")
+        ((size, _),) = sizes.items()
+        level = new_level()
+        inside = [
+            arg if axis is None else map_leaves(lambda x, a=axis: Batched(moveaxis(asarray(x), a, 0), level), arg)
+            for arg, axis in zip(args, axes, strict=True)
+        ]
+        with batches(level, size):
+            out = f(*inside)
+        return map_leaves(lambda y: _examples(y, level, size, out_axes), out)
+
+    return transformed
+
+
+def _examples(y: Any, level: int, size: int, axis: int) -> Tensor:
+    if isinstance(y, Batched) and y.level == level:
+        return moveaxis(y.examples, 0, axis)
+    return moveaxis(asarray(spread(y, size)), 0, axis)

@@ -1,7 +1,9 @@
 """What every operation promises, checked on every row of the table."""
 
+import functools
 import importlib
 import inspect
+import operator
 import pkgutil
 
 import numpy as np
@@ -53,6 +55,7 @@ def test_every_primitive_has_a_row():
     assert len(found) > 20  # the search finds them
     assert {p.name for p in found} == {row.covers for row in ROWS} | {"divide"}
     assert len({p.name for p in found}) == len(found)
+    assert [p.name for p in found if p.kind != "elementwise" and p.batch is None] == []
 
 
 def test_every_operation_has_a_row():
@@ -155,6 +158,61 @@ def test_a_recorded_backward_gives_the_same_gradients(row, case):
     recorded = autograd.grad(row.f(*xs, **case.kwargs), xs, ct, create_graph=True)
     for a, b in zip(plain, recorded, strict=True):
         assert_array_equal(b.data, a)
+
+
+def in_torch(torch, row, case):
+    """The case in PyTorch: value and gradients for a cotangent."""
+    xs = [torch.tensor(a, requires_grad=True) for a in case.arrays]
+    f = functools.partial(row.torch, torch) if callable(row.torch) else operator.attrgetter(row.torch)(torch)
+    out = f(*xs, **case.kwargs)
+    ct, _ = directions(case, out)
+    out.backward(torch.tensor(ct))
+    return out.detach().numpy(), [np.zeros(x.shape) if x.grad is None else x.grad.numpy() for x in xs]
+
+
+@every
+def test_gradients_are_pytorchs(row, case):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: the comparison with it is skipped")
+    if row.torch is None:
+        return
+    value, grads = in_torch(torch, row, case)
+    out = row.f(*leaves(case), **case.kwargs)
+    assert_allclose(out.data, value, rtol=1e-12, atol=1e-13)
+    ct, _ = directions(case, out)
+    for got, want in zip(gradients(row, case, leaves(case), ct), grads, strict=True):
+        assert_allclose(got, want, rtol=1e-11, atol=1e-12)
+
+
+# -------------------------------------------------------------------------------------------------------------- batches
+
+
+@every
+def test_a_batch_is_worked_out_like_its_examples(row, case):
+    """Forward, gradients and tangents, with the examples in all arguments, or in one."""
+    rng = np.random.default_rng(5)
+    f = lambda *xs: row.f(*xs, **case.kwargs)  # noqa: E731
+    out = f(*case.arrays)
+    cts = rng.normal(size=(3, *np.shape(out)))
+    for batched in {
+        (True,) * len(case.arrays),
+        *[tuple(i == k for i in range(len(case.arrays))) for k in range(len(case.arrays))],
+    }:
+        if not any(batched):
+            continue
+        # Other examples by scaling: what is positive stays so, and ties stay ties.
+        many = [np.stack([a, 1.25 * a, 0.75 * a]) if b else a for a, b in zip(case.arrays, batched, strict=True)]
+        axes = [0 if b else None for b in batched]
+
+        def everything(ct, *xs):
+            y, pullback = tg.vjp(f, *xs)
+            return y, pullback(ct), tg.jvp(f, xs, [x * 0.5 for x in xs])[1]
+
+        got = tg.vmap(everything, (0, *axes))(cts, *many)
+        for k in range(3):
+            want = everything(cts[k], *[a[k] if b else a for a, b in zip(many, batched, strict=True)])
+            for g, w in zip((got[0], *got[1], got[2]), (want[0], *want[1], want[2]), strict=True):
+                assert g.shape[1:] == w.shape
+                assert_allclose(g.data[k], w.data, rtol=1e-12, atol=1e-13)
 
 
 # --------------------------------------------------------------------------------------------------------------- dtypes

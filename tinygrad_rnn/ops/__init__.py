@@ -20,13 +20,14 @@ from .elementwise import (
     where,
 )
 from .indexing import getitem, unstack
-from .linalg import inner, matmul
+from .products import inner, matmul
 from .reductions import cross_entropy, log_softmax, logsumexp, max, mean, softmax, sum
 from .shapes import (
     ascontiguousarray,
     broadcast_to,
     concatenate,
     expand_dims,
+    moveaxis,
     reshape,
     squeeze,
     stack,
@@ -56,6 +57,7 @@ __all__ = [
     "max",
     "maximum",
     "mean",
+    "moveaxis",
     "multiply",
     "negative",
     "power",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..primitive import primitive
+from ..primitive import primitive, shape_of
 from ..tape import Tensor
 from .shapes import _axis
 
@@ -70,7 +70,7 @@ def _index_part(i: Any) -> Any:
 
 def unstack(x: ArrayLike, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices of x along an axis, that axis dropped: `x[0], x[1], …` for axis 0."""
-    shape = np.shape(x)
+    shape = shape_of(x)
     axis = _axis("unstack", axis, len(shape))
     lead = (slice(None),) * axis
     return tuple([_getitem(x, index=(*lead, i) if lead else i) for i in range(shape[axis])])

@@ -5,15 +5,16 @@ The class is never used itself: its members are attached to `Tensor`, which lies
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from ..backward import backward
-from ..tape import Array, Tensor
-from . import elementwise, indexing, linalg, reductions, shapes
+from ..tape import Array, Lifted, Tensor, innermost
+from . import elementwise, indexing, products, reductions, shapes
 from .reductions import Axis
 
 __all__ = ["Methods"]
@@ -38,7 +39,7 @@ class Methods:
     __mul__ = elementwise.multiply
     __truediv__ = elementwise.divide
     __pow__ = elementwise.power
-    __matmul__ = linalg.matmul
+    __matmul__ = products.matmul
     __neg__ = elementwise.negative
 
     def __radd__(self, other: ArrayLike) -> Tensor:
@@ -57,7 +58,7 @@ class Methods:
         return elementwise.power(other, self)
 
     def __rmatmul__(self, other: ArrayLike) -> Tensor:
-        return linalg.matmul(other, self)
+        return products.matmul(other, self)
 
     def __getitem__(self, index: Any) -> Tensor:
         return indexing.getitem(self, index)
@@ -80,23 +81,23 @@ class Methods:
 
     # Comparisons give plain boolean arrays: they have no gradient.
 
-    def __lt__(self, other: ArrayLike) -> Array:
-        return self.value < _plain(other)  # type: ignore[no-any-return]
+    def __lt__(self, other: ArrayLike) -> Any:
+        return _compare(operator.lt, self, other)
 
-    def __le__(self, other: ArrayLike) -> Array:
-        return self.value <= _plain(other)  # type: ignore[no-any-return]
+    def __le__(self, other: ArrayLike) -> Any:
+        return _compare(operator.le, self, other)
 
-    def __gt__(self, other: ArrayLike) -> Array:
-        return self.value > _plain(other)  # type: ignore[no-any-return]
+    def __gt__(self, other: ArrayLike) -> Any:
+        return _compare(operator.gt, self, other)
 
-    def __ge__(self, other: ArrayLike) -> Array:
-        return self.value >= _plain(other)  # type: ignore[no-any-return]
+    def __ge__(self, other: ArrayLike) -> Any:
+        return _compare(operator.ge, self, other)
 
-    def __eq__(self, other: object) -> Array:  # type: ignore[override]
-        return self.value == _plain(other)  # type: ignore[no-any-return]
+    def __eq__(self, other: object) -> Any:
+        return _compare(operator.eq, self, other)
 
-    def __ne__(self, other: object) -> Array:  # type: ignore[override]
-        return self.value != _plain(other)  # type: ignore[no-any-return]
+    def __ne__(self, other: object) -> Any:
+        return _compare(operator.ne, self, other)
 
     __hash__ = object.__hash__  # by identity, as PyTorch's: a tensor can be a dictionary's key
 
@@ -168,8 +169,11 @@ class Methods:
         return shapes.squeeze(self, axis)
 
 
-def _plain(x: Any) -> Any:
-    return x.value if isinstance(x, Tensor) else x
+def _compare(op: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+    """A plain boolean array; inside `vmap`, a tensor of them, one for each example."""
+    if isinstance(x, Lifted) or isinstance(y, Lifted):
+        return innermost((x, y)).compare(op, x, y)
+    return op(x.value, y.value if isinstance(y, Tensor) else y)
 
 
 for _name, _member in list(vars(Methods).items()):

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..primitive import primitive
+from ..primitive import primitive, shape_of
 from ..tape import Array, Tensor
 from .elementwise import divide, exp, multiply, where
-from .shapes import _axes, broadcast_to, reshape
+from .shapes import _axes, broadcast_to, inward, reshape
 
 __all__ = ["cross_entropy", "log_softmax", "logsumexp", "max", "mean", "softmax", "sum"]
 
@@ -20,7 +20,7 @@ Axis = int | Sequence[int] | None
 
 def _over(what: str, x: ArrayLike, axis: Axis) -> tuple[int, ...]:
     """The axes to reduce over, sorted: all of them for `None`."""
-    return tuple(range(np.ndim(x))) if axis is None else tuple(sorted(_axes(what, axis, np.ndim(x))))
+    return tuple(range(len(shape_of(x)))) if axis is None else tuple(sorted(_axes(what, axis, len(shape_of(x)))))
 
 
 def _restore(reduced: Any, x_shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
@@ -28,7 +28,11 @@ def _restore(reduced: Any, x_shape: tuple[int, ...], axis: tuple[int, ...]) -> A
     return reshape(reduced, tuple(1 if i in axis else n for i, n in enumerate(x_shape)))
 
 
-@primitive("linear", [lambda ct, x_shape, axis: broadcast_to(_restore(ct, x_shape, axis), x_shape)])
+@primitive(
+    "linear",
+    [lambda ct, x_shape, axis: broadcast_to(_restore(ct, x_shape, axis), x_shape)],
+    batch=lambda x, axis, keepdims: sum(x, inward(axis), keepdims),
+)
 def _sum(x: ArrayLike, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     return np.sum(x, axis=axis, keepdims=keepdims)
 
@@ -41,7 +45,7 @@ def sum(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def mean(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum over the axes divided by how many there are; of none, NaN."""
     axes = _over("mean", x, axis)
-    shape = np.shape(x)
+    shape = shape_of(x)
     count = int(np.prod([shape[a] for a in axes], dtype=int))
     return divide(_sum(x, axis=axes, keepdims=keepdims), count or float("nan"))
 
@@ -57,7 +61,7 @@ def _max(x: ArrayLike, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     try:
         return np.max(np.asarray(x), axis=axis, keepdims=keepdims)
     except ValueError:
-        raise ValueError(f"there is no largest of no elements: shape {np.shape(x)} over axis {axis}") from None
+        raise ValueError(f"there is no largest of no elements: shape {shape_of(x)} over axis {axis}") from None
 
 
 def max(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -137,7 +141,7 @@ def cross_entropy(x: ArrayLike, labels: ArrayLike, axis: int = -1) -> Tensor:
     Derivative: ŷ − y, softmax less one-hot (seed 000, the note after equation (5)).
     """
     (axis,) = _over("cross_entropy", x, axis)
-    shape = np.shape(x)
+    shape = shape_of(x)
     index = np.asarray(getattr(labels, "value", labels))
     if index.dtype.kind not in "iu":
         raise TypeError(f"cross_entropy: labels must be integers, got dtype {index.dtype}")

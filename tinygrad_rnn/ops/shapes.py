@@ -9,7 +9,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..primitive import primitive
+from ..primitive import primitive, shape_of
 from ..tape import Tensor
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "broadcast_to",
     "concatenate",
     "expand_dims",
+    "moveaxis",
     "reshape",
     "squeeze",
     "stack",
@@ -51,7 +52,16 @@ def _axes(what: str, axis: Any, ndim: int) -> list[int]:
     return axes
 
 
-@primitive("linear", [lambda ct, x_shape: reshape(ct, x_shape)])
+def inward(axis: tuple[int, ...]) -> tuple[int, ...]:
+    """The same axes of an array that has one more in front."""
+    return tuple([a + 1 for a in axis])
+
+
+@primitive(
+    "linear",
+    [lambda ct, x_shape: reshape(ct, x_shape)],
+    batch=lambda x, shape: reshape(x, (len(x), *shape)),
+)
 def _reshape(x: ArrayLike, *, shape: tuple[int, ...]) -> Any:
     return np.reshape(x, shape)
 
@@ -61,14 +71,18 @@ def reshape(x: ArrayLike, shape: SupportsIndex | Sequence[SupportsIndex]) -> Ten
     return _reshape(x, shape=_shape("reshape", shape))
 
 
-@primitive("linear", [lambda ct, axes: transpose(ct, tuple(int(i) for i in np.argsort(axes)))])
+@primitive(
+    "linear",
+    [lambda ct, axes: transpose(ct, tuple(int(i) for i in np.argsort(axes)))],
+    batch=lambda x, axes: transpose(x, (0, *inward(axes))),
+)
 def _transpose(x: ArrayLike, *, axes: tuple[int, ...]) -> Any:
     return np.transpose(x, axes)
 
 
 def transpose(x: ArrayLike, axes: Sequence[SupportsIndex] | None = None) -> Tensor:
     """The axes permuted: axis i of the result is axis `axes[i]` of x; reversed if no axes are given."""
-    ndim = np.ndim(x)
+    ndim = len(shape_of(x))
     order = tuple(reversed(range(ndim))) if axes is None else tuple(_axis("transpose", a, ndim) for a in axes)
     if sorted(order) != list(range(ndim)):
         raise ValueError(f"transpose: axes {axes} are not a permutation of the {ndim} axes of x")
@@ -82,11 +96,11 @@ def _swapaxes(x: ArrayLike, *, axis1: int, axis2: int) -> Any:
 
 def swapaxes(x: ArrayLike, axis1: int, axis2: int) -> Tensor:
     """Two axes exchanged: a view."""
-    ndim = np.ndim(x)
+    ndim = len(shape_of(x))
     return _swapaxes(x, axis1=_axis("swapaxes", axis1, ndim), axis2=_axis("swapaxes", axis2, ndim))
 
 
-@primitive("linear", [lambda ct: ct])
+@primitive("elementwise", [lambda ct: ct])
 def ascontiguousarray(x: ArrayLike) -> Any:
     """The same array in C order in memory: a copy if it isn't. Products with a transpose used many times gain by it."""
     return np.asarray(x, order="C")
@@ -97,7 +111,7 @@ def _broadcast_to(x: ArrayLike, *, shape: tuple[int, ...]) -> Any:
     try:
         return np.broadcast_to(x, shape)
     except ValueError:
-        raise ValueError(f"shape {np.shape(x)} doesn't broadcast to {shape}") from None
+        raise ValueError(f"shape {shape_of(x)} doesn't broadcast to {shape}") from None
 
 
 def broadcast_to(x: ArrayLike, shape: SupportsIndex | Sequence[SupportsIndex]) -> Tensor:
@@ -105,9 +119,17 @@ def broadcast_to(x: ArrayLike, shape: SupportsIndex | Sequence[SupportsIndex]) -
     return _broadcast_to(x, shape=_shape("broadcast_to", shape))
 
 
+def moveaxis(x: ArrayLike, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+    """The axes `source` moved to the places `destination`; the others keep their order."""
+    ndim = len(shape_of(x))
+    moved = dict(zip(_axes("moveaxis", destination, ndim), _axes("moveaxis", source, ndim), strict=True))
+    rest = iter([a for a in range(ndim) if a not in moved.values()])
+    return transpose(x, [moved[i] if i in moved else next(rest) for i in range(ndim)])
+
+
 def expand_dims(x: ArrayLike, axis: int | Sequence[int]) -> Tensor:
     """x with new axes of length 1 at the positions `axis` of the result."""
-    shape = list(np.shape(x))
+    shape = list(shape_of(x))
     new = len(axis) if isinstance(axis, (tuple, list)) else 1
     for place in sorted(_axes("expand_dims", axis, len(shape) + new)):
         shape.insert(place, 1)
@@ -116,7 +138,7 @@ def expand_dims(x: ArrayLike, axis: int | Sequence[int]) -> Tensor:
 
 def squeeze(x: ArrayLike, axis: int | Sequence[int] | None = None) -> Tensor:
     """x without its axes of length 1, or without those named."""
-    shape = np.shape(x)
+    shape = shape_of(x)
     if axis is None:
         return reshape(x, [n for n in shape if n != 1])
     axes = _axes("squeeze", axis, len(shape))
@@ -147,7 +169,7 @@ def concatenate(xs: Sequence[ArrayLike], axis: int = 0) -> Tensor:
     """The arrays one after the other along an axis that they have."""
     if len(xs) == 0:
         raise ValueError("concatenate: want at least one array, got none")
-    ndim = np.ndim(xs[0])
+    ndim = len(shape_of(xs[0]))
     return _concatenate(*xs, axis=_axis("concatenate", axis, ndim))
 
 
@@ -163,10 +185,10 @@ def stack(xs: Sequence[ArrayLike], axis: int = 0) -> Tensor:
     """The arrays one after the other along a new axis."""
     if len(xs) == 0:
         raise ValueError("stack: want at least one array, got none")
-    ndim = np.ndim(xs[0]) + 1
+    ndim = len(shape_of(xs[0])) + 1
     return _stack(*xs, axis=_axis("stack", axis, ndim))
 
 
 def _shapes(xs: Sequence[Any]) -> str:
     """The different shapes among arrays, in order of appearance."""
-    return ", ".join(dict.fromkeys(str(np.shape(x)) for x in xs))
+    return ", ".join(dict.fromkeys(str(shape_of(x)) for x in xs))

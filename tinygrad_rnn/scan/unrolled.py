@@ -71,7 +71,7 @@ def _parameter_names(cell: Callable[..., Any]) -> tuple[str, str]:
 def _name(tree: Any, name: str, t: int) -> None:
     """Call a tensor name_t, unless it has a name; the parts of a tuple by their fields, or numbered."""
     if isinstance(tree, Tensor):
-        if tree.node is None or tree.node.name is None:
+        if tree.name is None:
             tree.name = f"{name}_{t}"
     elif isinstance(tree, tuple):
         names = getattr(tree, "_fields", [f"{name}{i + 1}" for i in range(len(tree))])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..primitive import primitive
+from ..primitive import primitive, shape_of
 from ..turned import turned
 from .shapes import concatenate
 
@@ -83,7 +83,7 @@ def matmul(x: ArrayLike, y: ArrayLike) -> Any:
     try:
         return np.matmul(x, y)
     except ValueError:
-        raise ValueError(_misaligned(np.shape(x), np.shape(y))) from None
+        raise ValueError(_misaligned(shape_of(x), shape_of(y))) from None
 
 
 def _misaligned(x: tuple[int, ...], y: tuple[int, ...]) -> str:

@@ -1,0 +1,200 @@
+"""Many examples at once: tensors with an axis of examples that the function working on them doesn't see.
+
+A primitive's batching rule says how to work on a first axis more; an elementwise one needs none, for that is
+broadcasting. `vmap` (in `transforms.py`) and the time loop stand on it.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from .backward import pull, pull_plain
+from .ops import broadcast_to, getitem, reshape, stack
+from .primitive import Primitive, shape_of
+from .tape import Array, Lifted, Node, Tensor, innermost
+
+__all__ = ["Batched", "batches", "everywhere", "spread"]
+
+# The `vmap`s that are running, outermost first: level and number of examples.
+_running: ContextVar[tuple[tuple[int, int], ...]] = ContextVar("batches", default=())
+
+
+class Batched(Lifted):
+    """One tensor for each example: `examples` has them along its first axis."""
+
+    __slots__ = ("examples",)
+
+    def __init__(self, examples: Tensor, level: int) -> None:
+        self.examples, self.level = examples, level
+
+    @property
+    def value(self) -> Array:  # type: ignore[override]
+        """There is none: the examples differ."""
+        raise TypeError(
+            "vmap: this tensor stands for one of many examples, so its values can't be read or branched on; "
+            "choose between results with where()"
+        )
+
+    @property
+    def node(self) -> Node | None:  # type: ignore[override]
+        """The node of all examples together."""
+        return self.examples.node
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return self.examples.shape[1:]
+
+    @property
+    def ndim(self) -> int:
+        """The axes of one example."""
+        return self.examples.ndim - 1
+
+    @property
+    def size(self) -> int:
+        """How many numbers one example holds."""
+        return int(np.prod(self.shape, dtype=int))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of its numbers."""
+        return self.examples.dtype
+
+    def detach(self) -> Tensor:
+        """Each example, cut off from the graph."""
+        return Batched(self.examples.detach(), self.level)
+
+    def wrapped(self) -> tuple[Tensor, ...]:
+        """The tensor of all examples."""
+        return (self.examples,)
+
+    def rewrap(self, *tensors: Tensor) -> Batched:
+        """Other examples of the same batch."""
+        (examples,) = tensors
+        return Batched(examples, self.level)
+
+    def __repr__(self) -> str:
+        return f"tensor of {len(self.examples)} examples of shape {self.shape}, dtype={self.dtype}"
+
+    @staticmethod
+    def apply(prim: Primitive, apply: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
+        """A primitive on all examples at once."""
+        level, size, batched, inner = _opened(args)
+        if prim.kind == "elementwise":
+            return Batched(apply(*_aligned(inner, batched), **kwargs), level)
+        if prim.batch is None:
+            each = [apply(*_example(inner, batched, k), **kwargs) for k in range(size)]
+            if not each:
+                raise TypeError(f"vmap: {prim.name} has no batching rule, and there is no example to work out")
+            return Batched(stack(each), level)
+        if prim.batch_is_told:
+            return Batched(prim.batch(*inner, **kwargs, batched=batched), level)
+        whole = [a if is_batched else spread(a, size) for a, is_batched in zip(inner, batched, strict=True)]
+        return Batched(prim.batch(*whole, **kwargs), level)
+
+    @staticmethod
+    def compare(op: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+        """A comparison for each example, to be used in `where`."""
+        level, _, batched, inner = _opened((x, y))
+        x, y = _aligned(inner, batched)
+        if isinstance(x, Lifted) or isinstance(y, Lifted):
+            return Batched(innermost((x, y)).compare(op, x, y), level)
+        return Batched(Tensor(op(*[a.value if isinstance(a, Tensor) else a for a in (x, y)])), level)
+
+    # What comparisons give can be combined, as boolean arrays can.
+
+    def __and__(self, other: Any) -> Any:
+        return self.compare(operator.and_, self, other)
+
+    def __or__(self, other: Any) -> Any:
+        return self.compare(operator.or_, self, other)
+
+    def __invert__(self) -> Any:
+        return self.compare(operator.ne, self, True)
+
+    __rand__, __ror__ = __and__, __or__
+
+    @staticmethod
+    def pull(outputs: Sequence[Tensor], cts: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor | None]:
+        """A pullback for each example."""
+        level, size, _, _ = _opened((*outputs, *cts))
+        of_this_batch = [isinstance(x, Batched) and x.level == level for x in inputs]
+        if all(of_this_batch) and inputs:
+            # Whatever depends on the inputs is of this batch too.
+            pairs = [
+                (y.examples, c.examples if isinstance(c, Batched) and c.level == level else spread(c, size))
+                for y, c in zip(outputs, cts, strict=True)
+                if isinstance(y, Batched) and y.level == level
+            ]
+            found = pull([y for y, _ in pairs], [c for _, c in pairs], _opened(inputs)[3], record=True, free=False)
+        elif any(of_this_batch) or any(isinstance(y, Batched) and y.level == level for y in outputs):
+            raise TypeError(
+                "vmap: a gradient by a tensor from outside, of results that differ from example to example, would add "
+                "up the examples; differentiate inside by an argument of grad or vjp"
+            )
+        elif all(type(t) is Tensor for t in (*outputs, *inputs)):
+            return pull_plain(outputs, cts, inputs, record=True, free=False)
+        else:  # the cotangents are of this batch, what they are pulled through is lifted otherwise
+            _, _, batched, inner = _opened(cts)
+            each = [pull(outputs, _example(inner, batched, k), inputs, record=True, free=False) for k in range(size)]
+            found = [None if column[0] is None else stack(column) for column in zip(*each, strict=True)]
+        return [None if f is None else Batched(f, level) for f in found]
+
+
+def _opened(args: Sequence[Any]) -> tuple[int, int, tuple[bool, ...], list[Any]]:
+    """The innermost batch among the arguments: its level and size, who is of it, and the arguments taken out of it."""
+    level = max(a.level for a in args if isinstance(a, Batched))
+    batched = tuple(isinstance(a, Batched) and a.level == level for a in args)
+    inner = [a.examples if is_batched else a for a, is_batched in zip(args, batched, strict=True)]
+    return level, len(inner[batched.index(True)]), batched, inner
+
+
+def _aligned(inner: Sequence[Any], batched: Sequence[bool]) -> list[Any]:
+    """The arguments of an elementwise function, with the examples' axis in front of all that broadcast."""
+    ndim = max(len(shape_of(a)) - is_batched for a, is_batched in zip(inner, batched, strict=True))
+    return [
+        reshape(a, (len(a), *(1,) * (ndim + 1 - a.ndim), *a.shape[1:])) if is_batched and a.ndim <= ndim else a
+        for a, is_batched in zip(inner, batched, strict=True)
+    ]
+
+
+def _example(inner: Sequence[Any], batched: Sequence[bool], k: int) -> list[Any]:
+    return [getitem(a, k) if is_batched else a for a, is_batched in zip(inner, batched, strict=True)]
+
+
+def spread(x: Any, size: int) -> Any:
+    """The same for each of `size` examples, without copying."""
+    return broadcast_to(x, (size, *shape_of(x)))
+
+
+@contextmanager
+def batches(level: int, size: int) -> Iterator[None]:
+    """Within this context a `vmap` over `size` examples is running."""
+    token = _running.set((*_running.get(), (level, size)))
+    try:
+        yield
+    finally:
+        _running.reset(token)
+
+
+def everywhere(x: Tensor) -> Tensor:
+    """x as an example of each `vmap` that is running.
+
+    A new variable must be: its gradient is to be each example's own, even if its value is the same for all.
+    """
+    for level, size in _running.get():
+        x = _lifted_to(x, level, size)
+    return x
+
+
+def _lifted_to(x: Tensor, level: int, size: int) -> Tensor:
+    if isinstance(x, Lifted) and x.level >= level:
+        first, *rest = x.wrapped()
+        return x if x.level == level else x.rewrap(_lifted_to(first, level, size), *rest)
+    return Batched(spread(x, size), level)
