@@ -19,7 +19,24 @@ __all__ = ["run"]
 
 LENGTH = 300
 SIZES = (1, 1000)
-OPERATIONS = ("add", "multiply", "tanh")
+# Of a library, a recorded array y, another c, and a constant k: written alike in both libraries, result like y.
+OPERATIONS: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
+    "y + c": lambda lib, y, c, k: y + c,
+    "y * c": lambda lib, y, c, k: y * c,
+    "y * constant": lambda lib, y, c, k: y * k,
+    "y * 1.01": lambda lib, y, c, k: y * 1.01,
+    "y / c": lambda lib, y, c, k: y / c,
+    "tanh": lambda lib, y, c, k: lib.tanh(y),
+    "sigmoid": lambda lib, y, c, k: lib.sigmoid(y),
+    "relu": lambda lib, y, c, k: lib.relu(y),
+    "sin": lambda lib, y, c, k: lib.sin(y),
+    "where": lambda lib, y, c, k: lib.where(k > 0, y, c),
+    "maximum": lambda lib, y, c, k: lib.maximum(y, c),
+    "y - mean(y)": lambda lib, y, c, k: y - y.mean(),
+    "softmax": lambda lib, y, c, k: lib.softmax(y, -1),
+    "rolled by slices": lambda lib, y, c, k: lib.concatenate([y[1:], y[:1]]),
+    "reshape": lambda lib, y, c, k: y.reshape(-1),
+}
 Chain = Callable[[], tuple[float, float]]  # seconds per operation, forward and backward
 
 
@@ -77,13 +94,15 @@ def _timed(x: Any, apply: Callable[[Any], Any], pull: Callable[[Any], None], lea
 
 def _ours(operation: str, size: int) -> Chain:
     x, c = (tg.tensor(np.full(size, v, np.float32), requires_grad=True) for v in (0.5, 0.9))
-    apply = {"add": lambda y: y + c, "multiply": lambda y: y * c, "tanh": tg.tanh}[operation]
-    return _timed(x, apply, lambda y: y.backward(np.ones(size, np.float32)), (x, c))
+    k = tg.tensor(np.full(size, 0.99, np.float32))
+    return _timed(
+        x, lambda y: OPERATIONS[operation](tg, y, c, k), lambda y: y.backward(np.ones(size, np.float32)), (x, c)
+    )
 
 
 def _torch(operation: str, size: int) -> Chain:
     import torch
 
     x, c = (torch.full((size,), v, requires_grad=True) for v in (0.5, 0.9))
-    apply = {"add": lambda y: y + c, "multiply": lambda y: y * c, "tanh": torch.tanh}[operation]
-    return _timed(x, apply, lambda y: y.backward(torch.ones(size)), (x, c))
+    k = torch.full((size,), 0.99)
+    return _timed(x, lambda y: OPERATIONS[operation](torch, y, c, k), lambda y: y.backward(torch.ones(size)), (x, c))

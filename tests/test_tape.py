@@ -120,7 +120,7 @@ def test_truth_length_and_numbers():
     assert not bool(tg.tensor([0.0]))
     with pytest.raises(ValueError, match="ambiguous"):
         bool(tg.tensor([1.0, 2.0]))
-    assert float(leaf(2.5)) == 2.5
+    assert float(tg.tensor(2.5)) == 2.5
     assert int(tg.tensor([3.7])) == 3
     assert leaf([[4.0]]).item() == 4.0
     assert type(tg.tensor(3).item()) is int
@@ -262,7 +262,7 @@ def test_data_of_a_result_is_read_only():
 )
 def test_no_assignment_in_place(make):
     t = make()
-    with pytest.raises(TypeError, match=r"in place.*where\(\).*\.data"):
+    with pytest.raises(TypeError, match=r"in place.*\.at\[index\]\.set.*\.data"):
         t[0] = 1.0
 
 
@@ -311,9 +311,7 @@ def test_asarray_of_a_tensor_that_needs_a_gradient_is_refused():
             np.asarray,
             np.array,
             lambda t: np.array([t, t]),
-            np.copy,
-            np.ravel,
-            lambda t: np.stack([t, t]),
+            np.ascontiguousarray,
         ):
             with pytest.raises(TypeError, match=r"needs a gradient.*data"):
                 convert(t)
@@ -330,7 +328,7 @@ def test_asarray_of_a_tensor_that_needs_none_is_its_array():
 
 
 @pytest.mark.parametrize(
-    "ufunc", [np.tanh, np.exp, np.negative, np.isfinite, lambda t: np.add(np.ones(2), t), lambda t: np.add(t, 1)]
+    "ufunc", [np.tanh, np.exp, np.negative, np.cbrt, lambda t: np.add(np.ones(2), t), lambda t: np.add(t, 1)]
 )
 def test_a_ufunc_gives_a_tensor_or_a_type_error(ufunc):
     """No NumPy call drops a gradient silently: it is differentiable, or refused."""

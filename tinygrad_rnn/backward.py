@@ -19,6 +19,7 @@ from .primitive import Plan, Rule
 from .seal import Seal, new_era
 from .tape import Array, Node, Tensor, enable_grad, innermost
 from .turned import backward_pass
+from .watch import Watcher, watchers
 
 __all__ = ["backward", "cotangent_for", "pull", "pull_plain", "recorded", "walk"]
 
@@ -77,7 +78,7 @@ def cotangent_for(what: str, output: Tensor, cotangent: npt.ArrayLike | Tensor |
 
 
 def walk(
-    roots: Sequence[tuple[Node, Any]], wanted: set[Node] | None, *, free: bool, record: bool = False
+    roots: Sequence[tuple[Node, Any]], wanted: set[Node] | None, *, free: bool, record: bool = False, since: int = 0
 ) -> Iterator[tuple[Node, Any]]:
     """Pull cotangents back from `roots`; yield each node with its finished cotangent, in reverse order of creation.
 
@@ -86,18 +87,20 @@ def walk(
         wanted: go only where one of these is reached; `None` means every leaf.
         free: drop each node's residuals on leaving it.
         record: run the rules on tensors, so that the result can be differentiated.
+        since: what was made before the node of this number isn't gone through: it is where the graph begins.
 
     Nothing is computed before the whole graph was found to be there and unharmed. The array given for a leaf or a
     wanted node shares no memory with any other.
     """
-    order = _leading_to(wanted, from_=[node for node, _ in roots])
-    _check_unharmed(order)
+    order = _leading_to(wanted, [node for node, _ in roots], since)
+    _check_unharmed(order, since)
     alive = set(order)
     sums = _Sums()
     for node, ct in roots:
         if node in alive:
             sums.add(node, ct)
     totals = sums.totals
+    watching = watchers.get()
     while order:
         node = order.pop()
         if node in sums.waiting:
@@ -108,8 +111,10 @@ def walk(
         plan = node.plan
         if (plan is None or (wanted is not None and node in wanted)) and node not in sums.owned:
             ct = ct.astype(ct.dtype) if record else np.array(ct)
+        for watcher in watching:
+            watcher.completed(node, ct)
         yield node, ct
-        if plan is None:
+        if plan is None or node.index < since:
             continue
         saved: Any = _as_tensors(node, plan) if record else node.saved
         if plan.variadic:
@@ -117,19 +122,28 @@ def walk(
             parts = rule(ct, *saved) if which is None else rule(ct, *[saved[k] for k in which])
             for parent, part in zip(node.parents, parts, strict=True):
                 if parent in alive:
-                    sums.add(parent, part)
+                    sums.add(parent, _told(watching, node, parent, part) if watching else part)
         else:
             for i, rule, which, pooled in plan.steps:
                 parent = node.parents[i]
                 if parent not in alive:
                     continue
                 use = (ct, *saved) if which is None else (ct, *[saved[k] for k in which])
-                if pooled is not None:
+                if pooled is not None and not watching:
                     sums.wait(parent, rule, pooled, use)
-                else:
-                    sums.add(parent, rule(*use), use)
+                    continue
+                part = rule(*use)
+                sums.add(parent, _told(watching, node, parent, part) if watching else part, use)
         if free:
             node.saved, node.seals = None, ()
+
+
+def _told(watching: Sequence[Watcher], source: Node, target: Node, part: Any) -> Any:
+    """What a rule gave, as it will be added up, once the watchers have seen it."""
+    part = _fitted(part, target)
+    for watcher in watching:
+        watcher.contributed(source, target, part)
+    return part
 
 
 class _Sums:
@@ -216,12 +230,13 @@ def _as_tensors(node: Node, plan: Plan) -> list[Any]:
     return out
 
 
-def _leading_to(wanted: set[Node] | None, *, from_: Sequence[Node]) -> list[Node]:
-    """The nodes that `from_` were computed from and that lead to a wanted one, in order of creation."""
-    seen = set(from_)
+def _leading_to(wanted: set[Node] | None, roots: Sequence[Node], since: int) -> list[Node]:
+    """The nodes that the roots were computed from and that lead to a wanted one, in order of creation."""
+    seen = set(roots)
     stack = list(seen)
     while stack:
-        for parent in stack.pop().parents:
+        node = stack.pop()
+        for parent in node.parents if node.index >= since else ():
             if parent is not None and parent not in seen and parent.needs_grad:
                 seen.add(parent)
                 stack.append(parent)
@@ -235,9 +250,11 @@ def _leading_to(wanted: set[Node] | None, *, from_: Sequence[Node]) -> list[Node
     return [node for node in order if node in leading]
 
 
-def _check_unharmed(order: Sequence[Node]) -> None:
+def _check_unharmed(order: Sequence[Node], since: int) -> None:
     seals: dict[Seal, None] = {}
     for node in order:
+        if node.index < since:
+            continue
         if node.saved is None:
             raise RuntimeError(
                 f"backward: an earlier backward went through {node} and freed what it had kept; "
@@ -278,9 +295,15 @@ def pull(
 
 
 def pull_plain(
-    outputs: Sequence[Tensor], cts: Sequence[Tensor], inputs: Sequence[Tensor], *, record: bool, free: bool
+    outputs: Sequence[Tensor],
+    cts: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    *,
+    record: bool,
+    free: bool,
+    since: int = 0,
 ) -> list[Tensor | None]:
-    """`pull` through plain tensors. The cotangents may be lifted, if the pass is recorded."""
+    """`pull` through plain tensors. The cotangents may be lifted, if the pass is recorded. For `since` see `walk`."""
     nodes = [recorded("grad", x) for x in inputs]
     wanted = set(nodes)
     roots = [
@@ -289,7 +312,7 @@ def pull_plain(
         if y.node is not None and y.node.needs_grad
     ]
     with enable_grad() if record else backward_pass():
-        found = {n: ct for n, ct in walk(roots, wanted, free=free, record=record) if n in wanted}
+        found = {n: ct for n, ct in walk(roots, wanted, free=free, record=record, since=since) if n in wanted}
     new_era()
     results = {n: ct if record else Tensor(ct) for n, ct in found.items()}
     return [_again(results.get(n)) if n in nodes[:i] else results.get(n) for i, n in enumerate(nodes)]

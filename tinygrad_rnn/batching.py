@@ -1,28 +1,32 @@
 """Many examples at once: tensors with an axis of examples that the function working on them doesn't see.
 
 A primitive's batching rule says how to work on a first axis more; an elementwise one needs none, for that is
-broadcasting. `vmap` (in `transforms.py`) and the time loop stand on it.
+broadcasting. `vmap` puts the two together.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .backward import pull, pull_plain
-from .ops import broadcast_to, getitem, reshape, stack
+from .ops import asarray, broadcast_to, getitem, moveaxis, reshape, stack
 from .primitive import Primitive, shape_of
-from .tape import Array, Lifted, Node, Tensor, innermost
+from .setting import Setting, setting_to
+from .tape import Array, Lifted, Node, Tensor, innermost, new_level
+from .tree import leaves, map_leaves
 
-__all__ = ["Batched", "batches", "everywhere", "spread"]
+__all__ = ["Batched", "everywhere", "vmap"]
 
 # The `vmap`s that are running, outermost first: level and number of examples.
-_running: ContextVar[tuple[tuple[int, int], ...]] = ContextVar("batches", default=())
+_running: Setting[tuple[tuple[int, int], ...]] = Setting("vmaps", ())
+
+
+class _running_vmap(setting_to[tuple[tuple[int, int], ...]], setting=_running):  # noqa: N801 - a context manager
+    pass
 
 
 class Batched(Lifted):
@@ -50,16 +54,6 @@ class Batched(Lifted):
     def shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         return self.examples.shape[1:]
-
-    @property
-    def ndim(self) -> int:
-        """The axes of one example."""
-        return self.examples.ndim - 1
-
-    @property
-    def size(self) -> int:
-        """How many numbers one example holds."""
-        return int(np.prod(self.shape, dtype=int))
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -95,7 +89,7 @@ class Batched(Lifted):
             return Batched(stack(each), level)
         if prim.batch_is_told:
             return Batched(prim.batch(*inner, **kwargs, batched=batched), level)
-        whole = [a if is_batched else spread(a, size) for a, is_batched in zip(inner, batched, strict=True)]
+        whole = [a if is_batched else _spread(a, size) for a, is_batched in zip(inner, batched, strict=True)]
         return Batched(prim.batch(*whole, **kwargs), level)
 
     @staticmethod
@@ -128,7 +122,7 @@ class Batched(Lifted):
         if all(of_this_batch) and inputs:
             # Whatever depends on the inputs is of this batch too.
             pairs = [
-                (y.examples, c.examples if isinstance(c, Batched) and c.level == level else spread(c, size))
+                (y.examples, c.examples if isinstance(c, Batched) and c.level == level else _spread(c, size))
                 for y, c in zip(outputs, cts, strict=True)
                 if isinstance(y, Batched) and y.level == level
             ]
@@ -168,19 +162,9 @@ def _example(inner: Sequence[Any], batched: Sequence[bool], k: int) -> list[Any]
     return [getitem(a, k) if is_batched else a for a, is_batched in zip(inner, batched, strict=True)]
 
 
-def spread(x: Any, size: int) -> Any:
+def _spread(x: Any, size: int) -> Any:
     """The same for each of `size` examples, without copying."""
     return broadcast_to(x, (size, *shape_of(x)))
-
-
-@contextmanager
-def batches(level: int, size: int) -> Iterator[None]:
-    """Within this context a `vmap` over `size` examples is running."""
-    token = _running.set((*_running.get(), (level, size)))
-    try:
-        yield
-    finally:
-        _running.reset(token)
 
 
 def everywhere(x: Tensor) -> Tensor:
@@ -197,4 +181,53 @@ def _lifted_to(x: Tensor, level: int, size: int) -> Tensor:
     if isinstance(x, Lifted) and x.level >= level:
         first, *rest = x.wrapped()
         return x if x.level == level else x.rewrap(_lifted_to(first, level, size), *rest)
-    return Batched(spread(x, size), level)
+    return Batched(_spread(x, size), level)
+
+
+# --------------------------------------------------------------------------------------------------- the transformation
+
+
+def vmap(
+    f: Callable[..., Any], in_axes: int | Sequence[int | None] | None = 0, out_axes: int = 0
+) -> Callable[..., Any]:
+    """The function that applies f to many examples at once: f sees one, and loops over none.
+
+    Args:
+        f: takes and returns tensors, or nested tuples, lists and dictionaries of them.
+        in_axes: the axis along which the examples lie, for all arguments or one each; `None` where all get the same.
+        out_axes: where the examples lie in the results.
+
+    >>> vmap(lambda x, y: x @ y)(np.arange(6.0).reshape(3, 2), np.ones((3, 2)))
+    tensor([1., 5., 9.])
+    """
+
+    def transformed(*args: Any) -> Any:
+        axes = [in_axes] * len(args) if in_axes is None or isinstance(in_axes, int) else list(in_axes)
+        if len(axes) != len(args):
+            raise ValueError(f"vmap: in_axes names {len(axes)} arguments, but the function was called with {len(args)}")
+        sizes = {
+            shape_of(leaf)[axis]: i
+            for i, (arg, axis) in enumerate(zip(args, axes, strict=True))
+            if axis is not None
+            for leaf in leaves(arg)
+        }
+        if len(sizes) != 1:
+            found = ", ".join(f"{n} (argument {i})" for n, i in sizes.items()) or "none"
+            raise ValueError(f"vmap: the arguments must have one number of examples in common, got {found}")
+        ((size, _),) = sizes.items()
+        level = new_level()
+        inside = [
+            arg if axis is None else map_leaves(lambda x, a=axis: Batched(moveaxis(asarray(x), a, 0), level), arg)
+            for arg, axis in zip(args, axes, strict=True)
+        ]
+        with _running_vmap((*_running.get(), (level, size))):
+            out = f(*inside)
+        return map_leaves(lambda y: _examples(y, level, size, out_axes), out)
+
+    return transformed
+
+
+def _examples(y: Any, level: int, size: int, axis: int) -> Tensor:
+    if isinstance(y, Batched) and y.level == level:
+        return moveaxis(y.examples, 0, axis)
+    return moveaxis(asarray(_spread(y, size)), 0, axis)

@@ -47,6 +47,10 @@ class Dual(Lifted):
         """The primal's."""
         return self.primal.dtype
 
+    def detach(self) -> Tensor:
+        """The primal, cut off from the graph."""
+        return self.primal.detach()
+
     def wrapped(self) -> tuple[Tensor, ...]:
         """Primal and tangent."""
         return self.primal, self.tangent

@@ -74,7 +74,7 @@ def graph(*outputs: Tensor) -> Graph:
             name=n.name,
             shape=n.shape,
             dtype=str(n.dtype),
-            scope=n.scope,
+            scope=n.scope._replace(line=None),
             parents=tuple(number[p] for p in n.parents if p is not None),
             grad_norm=n.grad_norm,
         )

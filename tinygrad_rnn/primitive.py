@@ -14,7 +14,8 @@ from typing import Any, Literal, ParamSpec, TypeAlias
 import numpy as np
 
 from .seal import Seal, find, seal
-from .tape import Array, Lifted, Node, Tensor, innermost, is_grad_enabled
+from .tape import Array, Lifted, Node, Tensor, grad_enabled, innermost
+from .watch import watchers
 
 __all__ = ["Plan", "Primitive", "Rule", "not_differentiable", "primitive", "shape_of"]
 
@@ -130,7 +131,12 @@ class Primitive:
 
 def shape_of(x: Any) -> tuple[int, ...]:
     """The shape of an array, a tensor of any kind, a number or nested lists."""
-    return x.shape if isinstance(x, (np.ndarray, Tensor)) else np.shape(x)
+    if isinstance(x, (np.ndarray, Tensor)):
+        return x.shape
+    try:
+        return np.shape(x)
+    except ValueError as error:
+        raise ValueError(f"want a regular array of numbers: {error}") from None
 
 
 _PLAIN = frozenset({np.ndarray, float, int, bool})
@@ -161,7 +167,7 @@ def primitive(
 
     def decorate(forward: Callable[P, Any]) -> Callable[P, Tensor]:
         prim = Primitive(forward, kind, rules, pooled, batch)
-        plans = prim.plans
+        plans, recording, watching = prim.plans, grad_enabled.stack, watchers.stack
         shift = 0 if prim.variadic else 1  # the arguments of `f(*xs)` share one rule, and so one bit
 
         @functools.wraps(forward)
@@ -182,9 +188,10 @@ def primitive(
                     values.append(a)
                     parents.append(None)
                 elif isinstance(a, Lifted):
-                    return innermost(args).apply(prim, apply, args, kwargs)
+                    arrays = [b if isinstance(b, Tensor) else _array(prim, i, b) for i, b in enumerate(args)]
+                    return innermost(args).apply(prim, apply, arrays, kwargs)
                 else:
-                    values.append(np.asarray(a))
+                    values.append(_array(prim, len(values), a))
                     parents.append(None)
                 bit <<= shift
             try:
@@ -195,15 +202,25 @@ def primitive(
                 return out
             if type(out) is not np.ndarray:
                 out = np.asarray(out)
-            if needed and is_grad_enabled():
-                plan = plans.get(needed) or prim.plan(needed)
-                return Tensor(out, _record(plan, parents, values, out, kwargs))
-            return Tensor(out)
+            node = None
+            if needed and recording().value:
+                node = _record(plans.get(needed) or prim.plan(needed), parents, values, out, kwargs)
+            for watcher in watching().value:
+                watcher.made(prim.name, values, out, node)
+            return Tensor(out, node)
 
         apply.primitive = prim  # type: ignore[attr-defined]
         return apply
 
     return decorate
+
+
+def _array(prim: Primitive, i: int, x: Any) -> Any:
+    """Argument i, which is no tensor: a Python number as it is, for it takes the others' dtype; else an array."""
+    try:
+        return x if type(x) in _PLAIN else np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"{prim.name}: argument {i + 1} is not a regular array of numbers: {error}") from None
 
 
 def not_differentiable(prim: Primitive, dtype: np.dtype[Any]) -> TypeError:
@@ -262,10 +279,10 @@ def _origin(parents: Sequence[Node | None], values: Sequence[Any], out: Array) -
 
 
 def _sealed(owner: Array, plan: Plan, parents: Sequence[Node | None], i: int) -> Seal:
-    # A raw array's seal is taken anew at each use: nobody says when it is written to.
     parent = parents[i] if i >= 0 else None
-    found = find(owner) if parent is not None else None
-    return found or seal(owner, _called(plan, parent, i))
+    name = functools.partial(_called, plan, parent, i)
+    # A raw array's seal is taken anew at each use: nobody says when it is written to.
+    return Seal(owner, name) if parent is None else find(owner) or seal(owner, name)
 
 
 def _called(plan: Plan, parent: Node | None, i: int) -> str:
@@ -281,5 +298,6 @@ def _explained(prim: Primitive, values: Sequence[Any], error: Exception) -> Exce
     what = str(error)
     if prim.kind == "elementwise" and "broadcast" in what:
         what = f"shapes {' and '.join(str(shape_of(v)) for v in values)} don't broadcast"
-    kind = IndexError if isinstance(error, IndexError) else TypeError if isinstance(error, TypeError) else ValueError
+    kinds = (np.linalg.LinAlgError, IndexError, TypeError, ValueError)
+    kind = next(kind for kind in kinds if isinstance(error, kind))
     return kind(f"{prim.name}: {what}")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import weakref
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,9 +32,9 @@ class Seal:
 
     __slots__ = ("__weakref__", "array", "checksum", "era", "name")
 
-    def __init__(self, array: npt.NDArray[Any], name: str) -> None:
+    def __init__(self, array: npt.NDArray[Any], name: Callable[[], str]) -> None:
         self.array = array
-        self.name = name
+        self.name = name  # a function, for it is rarely asked
         self.era = _era
         self.checksum = _checksum(array)
 
@@ -45,8 +46,8 @@ class Seal:
         """Raise `RuntimeError` if the array is not what it was."""
         if not self.is_whole():
             raise RuntimeError(
-                f"backward: the array of {self.name} (shape {self.array.shape}, dtype {self.array.dtype}) was written "
-                "to after the forward pass used it and before this backward, which needs the old values; "
+                f"backward: the array of {self.name()} (shape {self.array.shape}, dtype {self.array.dtype}) was "
+                "written to after the forward pass used it and before this backward, which needs the old values; "
                 "write to it after backward(), or give the forward pass a copy"
             )
 
@@ -69,8 +70,8 @@ def find(array: npt.NDArray[Any]) -> Seal | None:
     return found
 
 
-def seal(array: npt.NDArray[Any], name: str) -> Seal:
-    """Seal an array as it is now. `name` says what an error calls it."""
+def seal(array: npt.NDArray[Any], name: Callable[[], str]) -> Seal:
+    """Seal an array as it is now, so that others can share the seal. `name` says what an error calls it."""
     global _sweep_at
     made = Seal(array, name)
     _seals[id(array)] = weakref.ref(made)

@@ -9,17 +9,17 @@ backpropagation through time. Nothing here knows it.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
-from contextlib import ContextDecorator
-from contextvars import ContextVar, Token
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from .scope import current_scope
+from .scope import scopes
 from .seal import Seal, new_era
+from .setting import Setting, setting_to
 
 if TYPE_CHECKING:
     from .ops.methods import Methods  # operators and methods; attached when the operations are there
@@ -27,42 +27,28 @@ if TYPE_CHECKING:
 else:
     Methods = object
 
-__all__ = ["Array", "Lifted", "Node", "Tensor", "enable_grad", "innermost", "is_grad_enabled", "new_level", "no_grad"]
+__all__ = ["Array", "Lifted", "Node", "Tensor", "enable_grad", "grad_enabled", "innermost", "new_level", "no_grad"]
 
 Array: TypeAlias = npt.NDArray[Any]
 
 _numbers = itertools.count(1)
-_grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
+_scope = scopes.stack
 
-is_grad_enabled = _grad_enabled.get
-
-
-class _GradMode(ContextDecorator):
-    enabled: bool
-
-    def __init__(self) -> None:
-        self._tokens: list[Token[bool]] = []
-
-    def _recreate_cm(self) -> _GradMode:
-        return type(self)()  # a decorated function may run in many threads at once
-
-    def __enter__(self) -> None:
-        self._tokens.append(_grad_enabled.set(self.enabled))
-
-    def __exit__(self, *error: object) -> None:
-        _grad_enabled.reset(self._tokens.pop())
+grad_enabled = Setting("grad_enabled", True)
 
 
-class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
+class no_grad(setting_to[bool], setting=grad_enabled):  # noqa: N801 - PyTorch's name
     """Within this context (or a function decorated with it) nothing is recorded."""
 
-    enabled = False
+    def __init__(self) -> None:
+        super().__init__(False)
 
 
-class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name
+class enable_grad(setting_to[bool], setting=grad_enabled):  # noqa: N801 - PyTorch's name
     """Within this context operations are recorded, even inside `no_grad`."""
 
-    enabled = True
+    def __init__(self) -> None:
+        super().__init__(True)
 
 
 # ------------------------------------------------------------------------------------------------------------ the data
@@ -106,7 +92,7 @@ class Node:
         self.saved = saved  # the residuals; None once a backward has freed them
         self.seals = seals  # watch over residuals whose memory somebody outside the tape can write to
         self.origin = origin  # the array from outside whose memory this node's value is a view of, if any
-        self.scope = current_scope()
+        self.scope = _scope().value
         self.name: str | None = None
         self.grad: Array | None = None  # leaves only
         self.grad_norm: float | None = None  # once a backward has run
@@ -123,8 +109,6 @@ class Tensor(Methods):
     """
 
     __slots__ = ("__weakref__", "node", "value")
-
-    __array_ufunc__ = None  # so that `array @ tensor` asks the tensor, and no ufunc drops a gradient silently
 
     def __init__(self, value: Array, node: Node | None = None) -> None:
         self.value = value
@@ -266,6 +250,16 @@ class Lifted(Tensor):
     __slots__ = ("level",)
 
     level: int
+
+    @property
+    def ndim(self) -> int:
+        """How many axes it has."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """How many numbers it holds."""
+        return math.prod(self.shape)
 
     @property
     def name(self) -> str | None:

@@ -1,8 +1,8 @@
 """Functions to functions: `grad` and its kin. They nest and mix freely, because rules are made of operations.
 
-Each takes a function of tensors and calls it with *fresh* variables, which stand for the arguments in this
-differentiation alone. So a nested one can't confuse its variable with the outer one's, even where both have the same
-value:
+Each takes a function of tensors, or of nested tuples, lists and dictionaries of them, and calls it with *fresh*
+variables, which stand for the arguments in this differentiation alone. So a nested one can't confuse its variable with
+the outer one's, even where both have the same value:
 
 >>> def f(x):
 ...     return x * grad(lambda y: x + y)(x)  # the inner derivative is 1, whatever x is
@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .backward import cotangent_for, pull
-from .batching import Batched, batches, everywhere, spread
+from .batching import everywhere
 from .forward import Dual, split
-from .ops import asarray, get_default_dtype, moveaxis
-from .primitive import primitive, shape_of
+from .ops import asarray, get_default_dtype
+from .primitive import primitive
 from .tape import Lifted, Node, Tensor, enable_grad, new_level
-from .tree import leaves, map_leaves
+from .tree import NestingError, flatten, leaves, map_leaves, map_places
 
-__all__ = ["grad", "hvp", "jvp", "value_and_grad", "vjp", "vmap"]
+__all__ = ["grad", "hvp", "jvp", "value_and_grad", "vjp"]
 
 
 @primitive("elementwise", [lambda ct: ct])
@@ -36,32 +36,37 @@ def _variable(x: ArrayLike) -> Any:
     return x
 
 
-def _argument(what: str, i: int, x: Any) -> Tensor:
+def _argument(what: str, place: str, x: Any) -> Tensor:
     made_of_python_numbers = not isinstance(x, (Tensor, np.ndarray, np.generic))
-    t = asarray(x, get_default_dtype() if made_of_python_numbers else None)
+    try:
+        t = asarray(x, get_default_dtype() if made_of_python_numbers else None)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{what}: {place}: {error}") from None
     if t.dtype.kind != "f":
         raise TypeError(
-            f"{what}: argument {i} must be of floating-point numbers to differentiate by it, got dtype {t.dtype}"
+            f"{what}: {place} must be of floating-point numbers to differentiate by it, got dtype {t.dtype}"
         )
     return t
 
 
+def as_arguments(what: str, i: int, tree: Any) -> Any:
+    """Argument i with each leaf as a tensor."""
+    return map_places(lambda place, x: _argument(what, place, x), tree, f"argument {i}")
+
+
 def _fresh(x: Tensor) -> Tensor:
+    """A variable with the value of x, for each example that `vmap` runs for."""
+    return variable(everywhere(x))
+
+
+def variable(x: Tensor) -> Tensor:
     """A new variable with the value of x: on the tape it descends from x, if x is on it.
 
     It is never a leaf: nobody but the transform that made it can differentiate by it.
     """
-    x = everywhere(x)
     if isinstance(x, Lifted):
         first, *rest = x.wrapped()
-        return x.rewrap(_fresh_plain(first), *rest)
-    return _fresh_plain(x)
-
-
-def _fresh_plain(x: Tensor) -> Tensor:
-    if isinstance(x, Lifted):
-        first, *rest = x.wrapped()
-        return x.rewrap(_fresh_plain(first), *rest)
+        return x.rewrap(variable(first), *rest)
     if x.requires_grad:
         return _variable(x)
     plan = _variable.primitive.plan(1)  # type: ignore[attr-defined]
@@ -100,99 +105,151 @@ def _cut(t: Tensor) -> Tensor:
     return t.rewrap(*map(_cut, t.wrapped())) if isinstance(t, Lifted) else t.detach()
 
 
-def _call(what: str, f: Callable[..., Any], args: Sequence[Any]) -> Tensor:
-    with enable_grad():
-        out = f(*args)
-    if not isinstance(out, Tensor):
-        raise TypeError(f"{what}: the function must return a tensor, got {type(out).__name__}")
-    return out
+def _call(what: str, f: Callable[..., Any], args: Sequence[Any], has_aux: bool) -> tuple[Any, Any]:
+    """f's result, each leaf of which must be a tensor, and its auxiliary one."""
+    out = f(*args)
+    aux = None
+    if has_aux:
+        if not isinstance(out, tuple) or len(out) != 2:
+            got = type(out).__name__ + (f" of {len(out)}" if isinstance(out, tuple) else "")
+            raise TypeError(
+                f"{what}: with has_aux=True the function must return a pair (result, auxiliary), got a {got}"
+            )
+        out, aux = out
+    for leaf in leaves(out) or [out]:
+        if not isinstance(leaf, Tensor):
+            raise TypeError(f"{what}: the function must return a tensor, got {type(leaf).__name__}")
+    return out, aux
 
 
-def vjp(f: Callable[..., Tensor], *primals: Any) -> tuple[Tensor, Callable[[Any], tuple[Tensor, ...]]]:
+def _outside(tree: Any, record: bool) -> Any:
+    """What a function returned, off the tape unless it is to stay on it."""
+    return map_leaves(lambda t: _cut(t) if isinstance(t, Tensor) and not record else t, tree)
+
+
+def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     """f(*primals), and its pullback: ct ↦ (ctᵀ ∂f/∂primal_i)_i. The pullback can be called many times.
+
+    Args:
+        f: takes and returns tensors, or nested tuples, lists and dictionaries of them.
+        primals: the arguments.
+        has_aux: f returns a pair, of which only the first part is differentiated; the second comes as a third result.
+
+    The pullback takes a cotangent nested like the result, and returns a gradient for each argument, nested like it.
 
     >>> y, pullback = vjp(lambda x: x * x, np.array([1.0, 2.0]))
     >>> pullback(np.array([1.0, 10.0]))
     (tensor([ 2., 40.]),)
     """
-    arguments = [_argument("vjp", i, p) for i, p in enumerate(primals)]
-    variables = [_fresh(a) for a in arguments]
-    out = _call("vjp", f, variables)
-    record = _depends_on_others([out], variables)
+    variables = tuple(map_leaves(_fresh, as_arguments("vjp", i, p)) for i, p in enumerate(primals))
+    with enable_grad():
+        out, aux = _call("vjp", f, variables, has_aux)
+    own, nested = flatten(variables)
+    record = _depends_on_others(leaves(out), own)
 
-    def pullback(ct: Any) -> tuple[Tensor, ...]:
-        return _pull("vjp", out, cotangent_for("vjp: the cotangent", out, ct), variables, record, free=False)
+    def pullback(ct: Any) -> Any:
+        try:
+            cts = map_leaves(lambda y, c: cotangent_for("vjp: the cotangent", y, c), out, ct)
+        except NestingError as error:
+            raise ValueError(f"vjp: the cotangent must be nested like the result: {error}") from None
+        return nested(_pull(leaves(out), leaves(cts), own, record, free=False))
 
-    return _result(out, record), pullback
+    return (_outside(out, record), pullback) + ((_outside(aux, record),) if has_aux else ())
 
 
 def _pull(
-    what: str, out: Tensor, ct: Tensor, variables: Sequence[Tensor], record: bool, free: bool
-) -> tuple[Tensor, ...]:
-    keep = record or any(part.requires_grad for part in _parts(ct))
-    needs_tensors = keep or isinstance(ct, Lifted) or isinstance(out, Lifted)
-    found = pull([out], [ct], variables, record=needs_tensors, free=free and not needs_tensors)
+    outs: Sequence[Tensor], cts: Sequence[Tensor], variables: Sequence[Tensor], record: bool, free: bool
+) -> list[Tensor]:
+    keep = record or any(part.requires_grad for ct in cts for part in _parts(ct))
+    needs_tensors = keep or any(isinstance(t, Lifted) for t in (*outs, *cts))
+    found = pull(outs, cts, variables, record=needs_tensors, free=free and not needs_tensors)
     gradients = [Tensor(np.zeros(v.shape, v.dtype)) if g is None else g for v, g in zip(variables, found, strict=True)]
-    return tuple(gradients) if keep else tuple(_cut(g) for g in gradients)
+    return gradients if keep else [_cut(g) for g in gradients]
 
 
-def _result(out: Tensor, record: bool) -> Tensor:
-    return out if record else _cut(out)
-
-
-def value_and_grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> Callable[..., tuple[Tensor, Any]]:
+def value_and_grad(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., tuple[Any, Any]]:
     """The function x ↦ (f(x), ∇f(x)) of a scalar function.
 
     Args:
-        f: takes tensors, returns a scalar tensor.
-        argnums: the arguments to differentiate by; a gradient for one number, a tuple of them for a sequence.
+        f: takes tensors, or nested tuples, lists and dictionaries of them; returns a scalar tensor.
+        argnums: the arguments to differentiate by; a gradient, nested like the argument, for one number, a tuple of
+            them for a sequence.
+        has_aux: f returns a pair (scalar, auxiliary); the result is ((value, auxiliary), gradient).
+
+    >>> loss = lambda p, x: ((p["w"] * x + p["b"]) ** 2).sum()
+    >>> value_and_grad(loss)({"w": 2.0, "b": 1.0}, np.array([1.0, 2.0]))
+    (tensor(34.), {'w': tensor(26.), 'b': tensor(16.)})
     """
-    return _value_and_grad("value_and_grad", f, argnums)
+    return _value_and_grad("value_and_grad", f, argnums, has_aux)
 
 
-def grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
     """The gradient function x ↦ ∇f(x) of a scalar function.
 
     Args:
-        f: takes tensors, returns a scalar tensor.
-        argnums: the arguments to differentiate by; a gradient for one number, a tuple of them for a sequence.
+        f: takes tensors, or nested tuples, lists and dictionaries of them; returns a scalar tensor.
+        argnums: the arguments to differentiate by; a gradient, nested like the argument, for one number, a tuple of
+            them for a sequence.
+        has_aux: f returns a pair (scalar, auxiliary); the result is (gradient, auxiliary).
 
     >>> from tinygrad_rnn import tanh
     >>> grad(grad(tanh))(0.5).item()  # -2 tanh (1 - tanh²)
     -0.72686...
     """
-    both = _value_and_grad("grad", f, argnums)
-    return lambda *args: both(*args)[1]
+    both = _value_and_grad("grad", f, argnums, has_aux)
 
-
-def _value_and_grad(
-    what: str, f: Callable[..., Tensor], argnums: int | Sequence[int]
-) -> Callable[..., tuple[Tensor, Any]]:
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-
-    def transformed(*args: Any) -> tuple[Tensor, Any]:
-        for n in numbers:
-            if not -len(args) <= n < len(args):
-                raise ValueError(f"{what}: argnums names argument {n}, but the function was called with {len(args)}")
-        places = [n % len(args) for n in numbers]
-        variables = {n: _fresh(_argument(what, n, args[n])) for n in dict.fromkeys(places)}
-        out = _call(what, f, [variables.get(i, a) for i, a in enumerate(args)])
-        if out.shape != ():
-            raise ValueError(
-                f"{what}: the function must return a scalar, got a tensor of shape {out.shape}; vjp takes any shape"
-            )
-        own = list(variables.values())
-        record = _depends_on_others([out], own)
-        one = Tensor(np.ones((), out.dtype))
-        gradients = dict(zip(variables, _pull(what, out, one, own, record, free=True), strict=True))
-        results = tuple(gradients[n] for n in places)
-        return _result(out, record), results[0] if isinstance(argnums, int) else results
+    def transformed(*args: Any) -> Any:
+        value, gradient = both(*args)
+        return (gradient, value[1]) if has_aux else gradient
 
     return transformed
 
 
-def jvp(f: Callable[..., Tensor], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Tensor, Tensor]:
+def _value_and_grad(
+    what: str, f: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool
+) -> Callable[..., tuple[Any, Any]]:
+    def transformed(*args: Any) -> tuple[Any, Any]:
+        places = chosen(what, argnums, len(args))
+        variables = {n: map_leaves(_fresh, as_arguments(what, n, args[n])) for n in dict.fromkeys(places)}
+        with enable_grad():
+            out, aux = _call(what, f, [variables.get(i, a) for i, a in enumerate(args)], has_aux)
+        if not isinstance(out, Tensor):
+            raise TypeError(f"{what}: the function must return a tensor, got {type(out).__name__}")
+        if out.shape != ():
+            raise ValueError(
+                f"{what}: the function must return a scalar, got a tensor of shape {out.shape}; vjp takes any shape"
+            )
+        own, nested = flatten(variables)
+        record = _depends_on_others([out], own)
+        gradients = nested(_pull([out], [Tensor(np.ones((), out.dtype))], own, record, free=True))
+        results = tuple(gradients[n] for n in places)
+        value = _outside((out, aux) if has_aux else out, record)
+        return value, results[0] if isinstance(argnums, int) else results
+
+    return transformed
+
+
+def chosen(what: str, argnums: int | Sequence[int], count: int) -> list[int]:
+    """The arguments that argnums names, of `count`; an error of the transformation `what` if there is no such one."""
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    for n in numbers:
+        if not -count <= n < count:
+            raise ValueError(f"{what}: argnums names argument {n}, but the function was called with {count}")
+    return [n % count for n in numbers]
+
+
+def jvp(
+    f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
+) -> tuple[Any, ...]:
     """f(*primals) and its derivative along the tangents, (∂f/∂primals) · tangents, in forward mode: without the tape.
+
+    Args:
+        f: takes and returns tensors, or nested tuples, lists and dictionaries of them.
+        primals: the arguments.
+        tangents: one for each argument, nested like it.
+        has_aux: f returns a pair, of which only the first part is differentiated; the second comes as a third result.
 
     >>> y, dy = jvp(lambda x: x * x, (np.array([1.0, 2.0]),), (np.array([1.0, 1.0]),))
     >>> dy
@@ -201,68 +258,38 @@ def jvp(f: Callable[..., Tensor], primals: Sequence[Any], tangents: Sequence[Any
     if len(primals) != len(tangents):
         raise ValueError(f"jvp: {len(primals)} primals want as many tangents, got {len(tangents)}")
     level = new_level()
+
+    def dual(what: str, x: Tensor, t: Any) -> Dual:
+        tangent = t if isinstance(t, Tensor) else np.array(t)  # a copy: the result must not share the caller's memory
+        return Dual(x, cotangent_for(what, x, tangent), level)
+
     duals = []
     for i, (p, t) in enumerate(zip(primals, tangents, strict=True)):
-        x = _argument("jvp", i, p)
-        tangent = t if isinstance(t, Tensor) else np.array(t)  # a copy: the result must not share the caller's memory
-        duals.append(Dual(x, cotangent_for(f"jvp: tangent {i}", x, tangent), level))
-    out = f(*duals)
-    if not isinstance(out, Tensor):
-        raise TypeError(f"jvp: the function must return a tensor, got {type(out).__name__}")
-    y, dy = split(out, level)
-    return y, Tensor(np.zeros(y.shape, y.dtype)) if dy is None else dy
+        try:
+            pairs = map_places(
+                lambda place, x, v: dual(f"jvp: {place}", x, v), as_arguments("jvp", i, p), f"tangent {i}", t
+            )
+        except NestingError as error:
+            raise ValueError(f"jvp: tangent {i} must be nested like its primal: {error}") from None
+        duals.append(pairs)
+    out, aux = _call("jvp", f, duals, has_aux)
+    y = map_leaves(lambda o: split(o, level)[0], out)
+    dy = map_leaves(lambda o: _tangent(o, level), out)
+    aux = map_leaves(lambda o: split(o, level)[0], aux)
+    return (y, dy, aux) if has_aux else (y, dy)
 
 
-def hvp(f: Callable[[Tensor], Tensor], x: Any, v: Any) -> Tensor:
+def _tangent(out: Tensor, level: int) -> Tensor:
+    tangent = split(out, level)[1]
+    return Tensor(np.zeros(out.shape, out.dtype)) if tangent is None else tangent
+
+
+def hvp(f: Callable[[Any], Any], x: Any, v: Any) -> Any:
     """The Hessian of a scalar function at x times v, without forming it: the derivative of ∇f along v.
+
+    x may be nested tuples, lists and dictionaries; v and the result are nested like it.
 
     >>> hvp(lambda x: (x**3).sum(), np.array([1.0, 2.0]), np.array([1.0, 1.0]))  # H = diag(6x)
     tensor([ 6., 12.])
     """
     return jvp(grad(f), (x,), (v,))[1]
-
-
-def vmap(
-    f: Callable[..., Any], in_axes: int | Sequence[int | None] | None = 0, out_axes: int = 0
-) -> Callable[..., Any]:
-    """The function that applies f to many examples at once: f sees one, and loops over none.
-
-    Args:
-        f: takes and returns tensors, or nested tuples, lists and dictionaries of them.
-        in_axes: the axis along which the examples lie, for all arguments or one each; `None` where all get the same.
-        out_axes: where the examples lie in the results.
-
-    >>> vmap(lambda x, y: x @ y)(np.arange(6.0).reshape(3, 2), np.ones((3, 2)))
-    tensor([1., 5., 9.])
-    """
-
-    def transformed(*args: Any) -> Any:
-        axes = [in_axes] * len(args) if in_axes is None or isinstance(in_axes, int) else list(in_axes)
-        if len(axes) != len(args):
-            raise ValueError(f"vmap: in_axes names {len(axes)} arguments, but the function was called with {len(args)}")
-        sizes = {
-            shape_of(leaf)[axis]: i
-            for i, (arg, axis) in enumerate(zip(args, axes, strict=True))
-            if axis is not None
-            for leaf in leaves(arg)
-        }
-        if len(sizes) != 1:
-            found = ", ".join(f"{n} (argument {i})" for n, i in sizes.items()) or "none"
-            raise ValueError(f"vmap: the arguments must have one number of examples in common, got {found}")
-        ((size, _),) = sizes.items()
-        level = new_level()
-        inside = [
-            arg if axis is None else map_leaves(lambda x, a=axis: Batched(moveaxis(asarray(x), a, 0), level), arg)
-            for arg, axis in zip(args, axes, strict=True)
-        ]
-        with batches(level, size):
-            out = f(*inside)
-        return map_leaves(lambda y: _examples(y, level, size, out_axes), out)
-
-    return transformed
-
-
-def _examples(y: Any, level: int, size: int, axis: int) -> Tensor:
-    if isinstance(y, Batched) and y.level == level:
-        return moveaxis(y.examples, 0, axis)
-    return moveaxis(asarray(spread(y, size)), 0, axis)

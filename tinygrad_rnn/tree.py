@@ -5,30 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["flatten", "leaves", "map_leaves"]
+__all__ = ["NestingError", "flatten", "leaves", "map_leaves", "map_places"]
+
+
+class NestingError(ValueError):
+    """Two trees that should be nested alike are not."""
 
 
 def map_leaves(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    """The same nesting with f of each leaf, and of the leaves in the same place of other trees.
+    """The same nesting with f of each leaf, and of the leaves in the same places of other trees.
 
     Tuples (named ones too), lists and dictionaries nest; `None` is a tree without leaves; all else is a leaf. Raises
-    `ValueError`, with the place, where another tree is nested differently.
+    `NestingError`, with the place, where another tree is nested differently.
 
     >>> map_leaves(lambda x, y: x + y, {"a": 1, "b": (2, 3)}, {"a": 10, "b": (20, 30)})
     {'a': 11, 'b': (22, 33)}
     """
-    return _map(f, tree, others, "")
+    return map_places(lambda place, *parts: f(*parts), tree, "", *others)
 
 
-def _map(f: Callable[..., Any], tree: Any, others: tuple[Any, ...], place: str) -> Any:
+def map_places(f: Callable[..., Any], tree: Any, place: str, *others: Any) -> Any:
+    """`map_leaves` of a function that is told each leaf's place first, for instance `argument 0['w'][1]`."""
     keys = _keys(tree)
     if keys is None:
-        return f(tree, *others)
+        return f(place, tree, *others)
     for other in others:
-        theirs = _keys(other)
-        if type(other) is not type(tree) or theirs is None or set(theirs) != set(keys):
-            raise ValueError(f"{place or 'the whole'} is {_kind(tree)} in one and {_kind(other)} in another")
-    parts = [_map(f, tree[k], tuple(other[k] for other in others), f"{place}[{k!r}]") for k in keys]
+        if type(other) is not type(tree) or set(_keys(other) or ()) != set(keys):
+            raise NestingError(f"{_kind(tree)} against {_kind(other)}" + (f" at {place.strip()}" if place else ""))
+    parts = [map_places(f, tree[k], f"{place}[{k!r}]", *[other[k] for other in others]) for k in keys]
     if tree is None:
         return None
     if isinstance(tree, dict):
@@ -46,9 +50,10 @@ def _keys(tree: Any) -> list[Any] | None:
 
 
 def _kind(tree: Any) -> str:
-    keys = _keys(tree)
     name = type(tree).__name__
-    return "None" if tree is None else f"a {name}" if keys is None else f"a {name} of {len(keys)}"
+    if isinstance(tree, dict):
+        return f"a {name} of {', '.join(map(repr, tree)) or 'nothing'}"
+    return "None" if tree is None else f"a {name} of {len(tree)}" if isinstance(tree, (tuple, list)) else f"a {name}"
 
 
 def leaves(tree: Any) -> list[Any]:
@@ -59,7 +64,7 @@ def leaves(tree: Any) -> list[Any]:
 
 
 def flatten(tree: Any) -> tuple[list[Any], Callable[[Any], Any]]:
-    """The leaves, and the function that nests others in their place.
+    """The leaves, and the function that nests others in their places.
 
     >>> values, nested = flatten({"a": 1, "b": [2, 3]})
     >>> nested(v * v for v in values)

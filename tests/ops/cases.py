@@ -148,7 +148,9 @@ def cross_entropy(x: np.ndarray, labels: Any, axis: int = -1, reduction: str = "
 
 
 def mean(x: np.ndarray, axis: Any = None, keepdims: bool = False) -> Any:
-    return np.mean(x, axis=axis, keepdims=keepdims) if np.size(x) else np.sum(x, axis=axis, keepdims=keepdims)
+    """NumPy's, without its warning if there is nothing."""
+    total = np.sum(x, axis=axis, keepdims=keepdims)
+    return np.mean(x, axis=axis, keepdims=keepdims) if np.size(x) else np.full_like(total, np.nan)
 
 
 def scatter(*cts: np.ndarray, indices: tuple[Any, ...], shape: tuple[int, ...]) -> np.ndarray:

@@ -5,9 +5,36 @@ mode and to second order, examples in a batch don't mix, dtypes are kept, memory
 a row in `rows/`, in the file that is called like its own, and nothing else; without one the suite fails.
 """
 
-from .rows import elementwise, indexing, products, reductions, shapes, transforms
+from .rows import (
+    contractions,
+    convolution,
+    cumulative,
+    elementwise,
+    indexing,
+    linalg,
+    matrices,
+    products,
+    reductions,
+    shapes,
+    softmax,
+    transforms,
+)
 
-ROWS = [row for kind in (elementwise, reductions, products, shapes, indexing, transforms) for row in kind.ROWS]
+KINDS = (
+    elementwise,
+    reductions,
+    cumulative,
+    softmax,
+    products,
+    contractions,
+    matrices,
+    linalg,
+    convolution,
+    shapes,
+    indexing,
+    transforms,
+)
+ROWS = [row for kind in KINDS for row in kind.ROWS]
 
 PAIRS = [(row, case) for row in ROWS for case in row.cases]
 IDS = [f"{row.name}: {case.name}" for row, case in PAIRS]

@@ -153,11 +153,15 @@ CASES = {
     ),
     # Indices.
     "getitem, range": (lambda: x[2], IndexError, "getitem: index 2 is out of bounds for axis 0 with size 2"),
-    "getitem, array": (lambda: x[[0, 9]], IndexError, "getitem: index 9 is out of bounds for axis 0 with size 2"),
+    "getitem, array": (lambda: x[[0, 9]], IndexError, "take: index 9 is out of bounds for axis 0 with size 2"),
     "getitem, too many": (lambda: x[0, 0, 0], IndexError, "getitem: too many indices"),
     "getitem, float": (lambda: x[1.0], IndexError, "getitem: an index must be integers, slices"),
-    "getitem, floats": (lambda: x[np.array([0.0])], IndexError, "integer arrays; got dtype float64"),
-    "getitem, tensor of floats": (lambda: x[tg.tensor([0.0])], IndexError, "integer arrays; got dtype float64"),
+    "getitem, floats": (lambda: x[np.array([0.0])], IndexError, "arrays of integers or booleans, got dtype float64"),
+    "getitem, tensor of floats": (
+        lambda: x[tg.tensor([0.0])],
+        IndexError,
+        "arrays of integers or booleans, got dtype float64",
+    ),
     "getitem, text": (lambda: x["a"], IndexError, "getitem: an index must be integers"),
     "getitem, mask": (lambda: x[np.array([True, False, True])], IndexError, "getitem: boolean index did not match"),
     "getitem, arrays": (lambda: x[[0, 1], [0, 1, 2]], IndexError, "getitem: shape mismatch"),
@@ -215,7 +219,7 @@ CASES = {
     "float": (
         lambda: float(x),
         ValueError,
-        "item: only a tensor of one element has an item, this one has shape (2, 3)",
+        "float: only a tensor of one element is a number, this one has shape (2, 3)",
     ),
     "bool": (lambda: bool(x), ValueError, "truth value"),
     "len": (lambda: len(s), TypeError, "len() of a tensor of shape ()"),

@@ -7,10 +7,41 @@ from typing import Literal
 from numpy.typing import ArrayLike
 
 from .. import ops
-from ..ops import inner, log_softmax, logsumexp, relu, sigmoid, softmax, tanh
+from ..ops import (
+    elu,
+    gelu,
+    inner,
+    leaky_relu,
+    log_softmax,
+    logsumexp,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    softsign,
+    tanh,
+)
+from ..ops import log_sigmoid as logsigmoid
 from ..tape import Tensor
 
-__all__ = ["cross_entropy", "linear", "log_softmax", "logsumexp", "relu", "sigmoid", "softmax", "tanh"]
+__all__ = [
+    "cross_entropy",
+    "elu",
+    "gelu",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "logsigmoid",
+    "logsumexp",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "softsign",
+    "tanh",
+]
 
 
 def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Tensor:

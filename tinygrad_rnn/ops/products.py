@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..primitive import primitive, shape_of
+from ..tape import Tensor
 from ..turned import turned
-from .shapes import concatenate
+from .elementwise import multiply
+from .shapes import concatenate, expand_dims, moveaxis, reshape, squeeze, swapaxes
 
-__all__ = ["inner", "matmul"]
+__all__ = ["dot", "inner", "matmul", "outer"]
 
 
 def _rows(x: Any) -> Any:
@@ -72,7 +74,42 @@ def _pooled_matmul_y(cts: list[Any], xs: list[Any], y_shapes: list[Any]) -> Any:
     return _transpose(concatenate([_rows(x) for x in xs])) @ concatenate([_rows(c) for c in cts])
 
 
-@primitive("bilinear", [_matmul_x, _matmul_y], pooled={0: _pooled_matmul_x, 1: _pooled_matmul_y})
+def _matmul_batch(x: Any, y: Any, batched: tuple[bool, bool]) -> Any:
+    """X Y for many X, Y or both. One matrix that all share multiplies all their rows at once, in one product."""
+    x_shape, y_shape = shape_of(x), shape_of(y)
+    left, right = len(x_shape) - batched[0], len(y_shape) - batched[1]  # the axes of an example
+    if batched == (True, False):
+        if left == 1:
+            return matmul(x, y) if right <= 2 else moveaxis(matmul(x, y), -2, 0)
+        if right == 2:
+            return reshape(matmul(_rows(x), y), (*x_shape[:-1], y_shape[-1]))
+        return matmul(_aligned(x, right), y)
+    if batched == (False, True):
+        if right == 1:
+            return inner(y, x)
+        if left == 2:
+            return _transpose(inner(_transpose(y), x))
+        return matmul(x, _aligned(y, left))
+    vectors = [axis for axis, ndim in ((-2, left), (-1, right)) if ndim == 1]
+    x = expand_dims(x, -2) if left == 1 else x
+    y = expand_dims(y, -1) if right == 1 else y
+    out = matmul(_aligned(x, right), _aligned(y, left))
+    return squeeze(out, vectors) if vectors else out
+
+
+def _aligned(x: Any, ndim: int) -> Any:
+    """Examples of as many axes as those of the other argument, if they have fewer: new ones of length 1 in front."""
+    size, *shape = shape_of(x)
+    missing = ndim - len(shape)
+    return reshape(x, (size, *(1,) * missing, *shape)) if missing > 0 else x
+
+
+@primitive(
+    "bilinear",
+    [_matmul_x, _matmul_y],
+    pooled={0: _pooled_matmul_x, 1: _pooled_matmul_y},
+    batch=_matmul_batch,
+)
 def matmul(x: ArrayLike, y: ArrayLike) -> Any:
     """X Y: [..., m, k] and [..., k, n] give [..., m, n]; leading axes broadcast.
 
@@ -109,6 +146,14 @@ def _inner_y(ct: Any, x: Any) -> Any:
     return (_transpose(_beside(ct, x)) @ _rows(x)).reshape((*ct.shape[x.ndim - 1 :], x.shape[-1]))
 
 
+def _pooled_inner_x(cts: list[Any], ys: list[Any]) -> Any:
+    lead, k = cts[0].shape[: cts[0].ndim - ys[0].ndim + 1], ys[0].shape[-1]
+    rows = [_rows(y) for y in ys]
+    # Side by side: Σ_t C_t Y_t = [C_1 … C_T] [Y_1; …; Y_T].
+    beside = concatenate([reshape(ct, (math.prod(lead), len(r))) for ct, r in zip(cts, rows, strict=True)], 1)
+    return reshape(beside @ concatenate(rows), (*lead, k))
+
+
 def _pooled_inner_y(cts: list[Any], xs: list[Any]) -> Any:
     rows = _transpose(concatenate([_beside(ct, x) for ct, x in zip(cts, xs, strict=True)]))
     shape = (*cts[0].shape[xs[0].ndim - 1 :], xs[0].shape[-1])
@@ -123,7 +168,18 @@ def _beside(ct: Any, x: Any) -> Any:
     return ct.reshape((math.prod(x.shape[:-1]), math.prod(ct.shape[x.ndim - 1 :])))
 
 
-@primitive("bilinear", [_inner_x, _inner_y], pooled={1: _pooled_inner_y})
+def _inner_batch(x: Any, y: Any, batched: tuple[bool, bool]) -> Any:
+    """Many x, y or both. A weight that all share multiplies all their rows at once, in one product."""
+    if batched == (True, False):
+        return inner(x, y)
+    if batched == (False, True):
+        return moveaxis(inner(x, y), len(shape_of(x)) - 1, 0)
+    (size, *a, k), (_, *b, _) = shape_of(x), shape_of(y)
+    rows, columns = reshape(x, (size, math.prod(a), k)), reshape(y, (size, math.prod(b), k))
+    return reshape(matmul(rows, _transpose(columns)), (size, *a, *b))
+
+
+@primitive("bilinear", [_inner_x, _inner_y], pooled={0: _pooled_inner_x, 1: _pooled_inner_y}, batch=_inner_batch)
 def inner(x: ArrayLike, y: ArrayLike) -> Any:
     """Σ_k x[..., k] y[..., k]: [*a, k] and [*b, k] give [*a, *b]. With a weight [out, in] it is a layer's x Wᵀ.
 
@@ -134,6 +190,28 @@ def inner(x: ArrayLike, y: ArrayLike) -> Any:
         raise ValueError(f"shapes {x.shape} and {y.shape}: both arguments need at least one axis")
     if x.shape[-1] != y.shape[-1]:
         raise ValueError(f"shapes {x.shape} and {y.shape} don't align: {x.shape[-1]} != {y.shape[-1]} (last axes)")
-    if y.ndim != 2:
-        return np.inner(x, y)
-    return (_rows(x) @ y.T).reshape(*x.shape[:-1], len(y)) if x.ndim > 2 else x @ y.T
+    if x.ndim <= 2 and y.ndim <= 2:
+        return x @ y.T
+    return (_rows(x) @ _rows(y).T).reshape(*x.shape[:-1], *y.shape[:-1])
+
+
+# -------------------------------------------------------------------------------------------------------------- derived
+
+
+def dot(x: ArrayLike, y: ArrayLike) -> Tensor:
+    """Σ_k x[..., k] y[..., k, :]: the product of vectors or matrices; [*a, k] and [*b, k, n] give [*a, *b, n].
+
+    With a scalar on either side, it multiplies. For stacks of matrices use `matmul`, which pairs them up.
+    """
+    a, b = shape_of(x), shape_of(y)
+    if not a or not b:
+        return multiply(x, y)
+    if a[-1] != (b[-2] if len(b) > 1 else b[-1]):
+        raise ValueError(f"dot: {_misaligned(a, b)}")
+    return matmul(x, y) if len(b) <= 2 else inner(x, swapaxes(y, -1, -2))
+
+
+def outer(x: ArrayLike, y: ArrayLike) -> Tensor:
+    """x_i y_j: a matrix [m, n] of all products of m numbers and n numbers. More axes than one are taken as one."""
+    column, row = [reshape(v, shape) for v, shape in ((x, (-1, 1)), (y, (1, -1)))]
+    return matmul(column, row)

@@ -1,19 +1,22 @@
-"""Reductions over axes, and the softmax family."""
+"""Reductions over axes: one, several (in any order), or all of them for `None`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..forward import Dual
 from ..primitive import primitive, shape_of
-from ..tape import Array, Tensor
-from .elementwise import divide, exp, multiply, where
-from .shapes import _axes, broadcast_to, inward, reshape
+from ..tape import Lifted, Tensor
+from .cumulative import _others
+from .elementwise import astype, sqrt, square, subtract, where
+from .shapes import _axes, _axis, broadcast_to, inward, reshape, transpose
 
-__all__ = ["cross_entropy", "log_softmax", "logsumexp", "max", "mean", "softmax", "sum"]
+__all__ = ["amax", "amin", "argmax", "argmin", "max", "mean", "min", "prod", "std", "sum", "var"]
 
 Axis = int | Sequence[int] | None
 
@@ -28,6 +31,14 @@ def _restore(reduced: Any, x_shape: tuple[int, ...], axis: tuple[int, ...]) -> A
     return reshape(reduced, tuple(1 if i in axis else n for i, n in enumerate(x_shape)))
 
 
+def _count(x: ArrayLike, axis: tuple[int, ...]) -> int:
+    shape = shape_of(x)
+    return math.prod(shape[a] for a in axis)
+
+
+# ------------------------------------------------------------------------------------------------- sums and their kin
+
+
 @primitive(
     "linear",
     [lambda ct, x_shape, axis: broadcast_to(_restore(ct, x_shape, axis), x_shape)],
@@ -38,120 +49,178 @@ def _sum(x: ArrayLike, *, axis: tuple[int, ...], keepdims: bool) -> Any:
 
 
 def sum(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Σ x over an axis, several, or all. Every element gets the gradient of the sum that it is in."""
+    """Σ x over an axis, several, or all; of nothing, 0. Every element gets the gradient of the sum that it is in."""
     return _sum(x, axis=_over("sum", x, axis), keepdims=keepdims)
 
 
+def _mean_rule(ct: Any, x_shape: Any, axis: Any, count: float) -> Any:
+    share = 1 / count if count else math.nan  # as a factor: in float16 a large count would overflow
+    return broadcast_to(_restore(ct, x_shape, axis) * share, x_shape)
+
+
+def _mean_batch(x: Any, axis: Any, keepdims: bool, count: float) -> Any:
+    return _mean(x, axis=inward(axis), keepdims=keepdims, count=count)
+
+
+@primitive("linear", [_mean_rule], batch=_mean_batch)
+def _mean(x: ArrayLike, *, axis: tuple[int, ...], keepdims: bool, count: float) -> Any:
+    x = np.asarray(x)
+    # NumPy's choice: float16 is added up in float32, where a long sum doesn't overflow, and integers in float64.
+    wide = np.float32 if x.dtype.char == "e" else np.float64 if x.dtype.kind in "iub" else None
+    total = np.sum(x, axis=axis, keepdims=keepdims, dtype=wide)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of nothing: 0/0
+        mean = np.divide(total, count)
+    return mean.astype(x.dtype) if x.dtype.char == "e" else mean
+
+
 def mean(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The sum over the axes divided by how many there are; of none, NaN."""
+    """Σ x / n over the axes, of n elements; of nothing, NaN (without NumPy's warning).
+
+    As NumPy's, of float16 it is worked out in float32 and then rounded.
+    """
     axes = _over("mean", x, axis)
-    shape = shape_of(x)
-    count = int(np.prod([shape[a] for a in axes], dtype=int))
-    return divide(_sum(x, axis=axes, keepdims=keepdims), count or float("nan"))
+    return _mean(x, axis=axes, keepdims=keepdims, count=_count(x, axes))
 
 
-def _max_rule(ct: Any, x: Any, out: Any, axis: Any) -> Any:
-    chosen = x == _restore(out, x.shape, axis)
-    share = 1 / np.add.reduce(chosen, axis=axis, keepdims=True, dtype=ct.dtype)
+def _variance(what: str, x: ArrayLike, axis: Axis, ddof: float, keepdims: bool, correction: float | None) -> Tensor:
+    axes = _over(what, x, axis)
+    if correction is not None:
+        if ddof != 0:
+            raise ValueError(f"{what}: ddof and correction are the same, got {ddof} and {correction}")
+        ddof = correction
+    if not isinstance(ddof, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{what}: ddof must be a number, got {ddof!r}")
+    centred = subtract(x, mean(x, axes, keepdims=True))
+    count = _count(x, axes) - float(ddof)
+    return _mean(square(centred), axis=axes, keepdims=keepdims, count=count if count > 0 else 0)
+
+
+def var(
+    x: ArrayLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False, *, correction: float | None = None
+) -> Tensor:
+    """Σ (x − mean x)² / (n − ddof) over the axes, of n elements.
+
+    Where n ≤ ddof, it is x/0 as NumPy's (NaN for one element), without its warning, and the gradient is NaN.
+
+    Args:
+        x: the array.
+        axis: the axes to reduce over.
+        ddof: 0 for the variance of these numbers, 1 for an estimate from a sample. PyTorch's default is 1.
+        keepdims: whether the axes stay, of length 1.
+        correction: another name for `ddof`.
+    """
+    return _variance("var", x, axis, ddof, keepdims, correction)
+
+
+def std(
+    x: ArrayLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False, *, correction: float | None = None
+) -> Tensor:
+    """√var: see there. Where it is 0 (all elements equal) it has a kink, and the gradient is 0, as PyTorch's."""
+    variance = _variance("std", x, axis, ddof, keepdims, correction)
+    zero = variance == 0
+    return where(zero, 0, sqrt(where(zero, 1, variance)))
+
+
+def _prod_rule(ct: Any, x: Any, axis: tuple[int, ...]) -> Any:
+    ct = _restore(ct, x.shape, axis)
+    if 0 in x.shape:
+        return ct * x
+    order = [*(i for i in range(x.ndim) if i not in axis), *axis]
+    moved = transpose(x, order)
+    in_line = reshape(moved, (*moved.shape[: x.ndim - len(axis)], -1))
+    others = reshape(_others(in_line), moved.shape)
+    return ct * transpose(others, [order.index(i) for i in range(x.ndim)])
+
+
+@primitive("general", [_prod_rule], batch=lambda x, axis, keepdims: prod(x, inward(axis), keepdims))
+def _prod(x: ArrayLike, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    return np.prod(np.asarray(x), axis=axis, keepdims=keepdims)
+
+
+def prod(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Π x over the axes; of nothing, 1.
+
+    The derivative by an element is the product of the others. It is made without division, so it is right where
+    elements are zero, and where one is infinite (there PyTorch's is NaN).
+    """
+    return _prod(x, axis=_over("prod", x, axis), keepdims=keepdims)
+
+
+# ------------------------------------------------------------------------------------------------------------ extremes
+
+
+def _extreme_rule(ct: Any, x: Any, out: Any, axis: Any) -> Any:
+    chosen = (x == _restore(out, x.shape, axis)) | (x != x)  # if there is a NaN, it is what was chosen
+    share = astype(1 / sum(chosen, axis, keepdims=True), x.dtype)
     return where(chosen, _restore(ct, x.shape, axis) * share, 0)
 
 
-@primitive("general", [_max_rule])
+def _none(x: ArrayLike, axis: Any, which: str) -> ValueError:
+    return ValueError(f"there is no {which} of no elements: shape {shape_of(x)} over axis {axis}")
+
+
+@primitive("general", [_extreme_rule], batch=lambda x, axis, keepdims: max(x, inward(axis), keepdims))
 def _max(x: ArrayLike, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     try:
-        return np.max(np.asarray(x), axis=axis, keepdims=keepdims)
+        return np.max(x, axis=axis, keepdims=keepdims)
     except ValueError:
-        raise ValueError(f"there is no largest of no elements: shape {shape_of(x)} over axis {axis}") from None
+        raise _none(x, axis, "largest") from None
 
 
 def max(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The largest element over the axes. Elements that tie for it share its gradient equally."""
+    """The largest element over the axes. Elements that tie for it share its gradient equally.
+
+    NaN counts as the largest, and so as the smallest: where there are any, they share the gradient, as in PyTorch's
+    `max` (in its `amax` the gradient is NaN).
+    """
     return _max(x, axis=_over("max", x, axis), keepdims=keepdims)
 
 
-# ----------------------------------------------------------------------------------------------- softmax and its log
+@primitive("general", [_extreme_rule], batch=lambda x, axis, keepdims: min(x, inward(axis), keepdims))
+def _min(x: ArrayLike, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    try:
+        return np.min(x, axis=axis, keepdims=keepdims)
+    except ValueError:
+        raise _none(x, axis, "smallest") from None
 
 
-def _shifted(x: ArrayLike, axis: tuple[int, ...]) -> tuple[Array, Array]:
-    """x − max x, and max x: no exponential overflows. An infinite maximum counts as the largest finite number."""
-    x = np.asarray(x)
-    if x.dtype.kind != "f":
-        x = x.astype(float)
-    limit = np.finfo(x.dtype).max
-    top = np.minimum(np.max(x, axis=axis, keepdims=True, initial=-limit), limit)
-    with np.errstate(over="ignore"):
-        return x - top, top
+def min(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The smallest element over the axes. Ties and NaN: as in `max`."""
+    return _min(x, axis=_over("min", x, axis), keepdims=keepdims)
 
 
-@primitive("general", [lambda ct, x, axis: _restore(ct, x.shape, axis) * softmax(x, axis)])
-def _logsumexp(x: ArrayLike, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    shifted, top = _shifted(x, axis)
-    with np.errstate(divide="ignore"):  # log 0 = -inf is the right sum of no probability
-        out = np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True)) + top
-    return out if keepdims else np.squeeze(out, axis)
+amax, amin = max, min
 
 
-def logsumexp(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """log Σ e^x over the axes, without overflow. Derivative: softmax(x)."""
-    return _logsumexp(x, axis=_over("logsumexp", x, axis), keepdims=keepdims)
+def argmax(x: ArrayLike, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Where along an axis the largest element is, or among all in C order: a plain integer, or an array of them.
 
-
-@primitive("general", [lambda ct, out, axis: ct - multiply(exp(out), sum(ct, axis, keepdims=True))])
-def _log_softmax(x: ArrayLike, *, axis: tuple[int, ...]) -> Any:
-    shifted, _ = _shifted(x, axis)
-    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
-
-
-def log_softmax(x: ArrayLike, axis: int = -1) -> Tensor:
-    """x − log Σ e^x: the logarithm of softmax, without loss of accuracy."""
-    return _log_softmax(x, axis=_over("log_softmax", x, axis))
-
-
-@primitive("general", [lambda ct, out, axis: out * (ct - sum(ct * out, axis, keepdims=True))])
-def _softmax(x: ArrayLike, *, axis: tuple[int, ...]) -> Any:
-    shifted, _ = _shifted(x, axis)
-    e = np.exp(shifted)
-    return e / np.add.reduce(e, axis=axis, keepdims=True)
-
-
-def softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Tensor:
-    """ŷ = e^x / Σ e^x along an axis. Derivative: ŷ ⊙ (c − ⟨c, ŷ⟩)."""
-    return _softmax(x, axis=_over("softmax", x, axis))
-
-
-def _cross_entropy_rule(ct: Any, x: Any, labels: Any, axis: int) -> Any:
-    """∂L/∂z = ŷ − y: the softmax less one at the label."""
-    classes = np.arange(x.shape[axis]).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
-    index = np.expand_dims(getattr(labels, "value", labels), axis)
-    one_hot = (classes == index).astype(x.dtype)
-    return (softmax(x, axis) - one_hot) * _restore(ct, x.shape, (axis,))
-
-
-@primitive("general", [_cross_entropy_rule, None])
-def _cross_entropy(x: ArrayLike, labels: ArrayLike, *, axis: int) -> Any:
-    shifted, _ = _shifted(x, (axis,))
-    index = np.expand_dims(np.asarray(labels), axis)
-    total = np.log(np.add.reduce(np.exp(shifted), axis=axis))
-    return total - np.squeeze(np.take_along_axis(shifted, index, axis), axis)
-
-
-def cross_entropy(x: ArrayLike, labels: ArrayLike, axis: int = -1) -> Tensor:
-    """−log softmax(x)[label] for each position: logits [..., C], integer labels [...], result [...].
-
-    Derivative: ŷ − y, softmax less one-hot (seed 000, the note after equation (5)).
+    Of several, the first; of NaN, the first. There is no gradient.
     """
-    (axis,) = _over("cross_entropy", x, axis)
-    shape = shape_of(x)
-    index = np.asarray(getattr(labels, "value", labels))
-    if index.dtype.kind not in "iu":
-        raise TypeError(f"cross_entropy: labels must be integers, got dtype {index.dtype}")
-    if index.shape != shape[:axis] + shape[axis + 1 :]:
-        raise ValueError(
-            f"cross_entropy: logits of shape {shape} with classes on axis {axis} want labels of shape "
-            f"{shape[:axis] + shape[axis + 1 :]}, got {index.shape}"
-        )
-    if index.size and not (index.min() >= 0 and index.max() < shape[axis]):
-        raise ValueError(
-            f"cross_entropy: labels must lie in 0 … {shape[axis] - 1}, got {int(index.min())} … {int(index.max())}"
-        )
-    return _cross_entropy(x, index, axis=axis)
+    return _place("argmax", np.argmax, "largest", x, axis, keepdims)
+
+
+def argmin(x: ArrayLike, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Where along an axis the smallest element is: see `argmax`."""
+    return _place("argmin", np.argmin, "smallest", x, axis, keepdims)
+
+
+def _place(what: str, find: Callable[..., Any], which: str, x: Any, axis: int | None, keepdims: bool) -> Any:
+    ndim = len(shape_of(x))
+    along = 0 if axis is None else _axis(what, axis, ndim)
+    try:
+        found = _found(find, reshape(x, -1) if axis is None else x, along, keepdims)
+    except ValueError:
+        raise ValueError(f"{what}: {_none(x, axis, which)}") from None
+    return reshape(found, (1,) * ndim) if axis is None and keepdims else found
+
+
+def _found(find: Callable[..., Any], x: Any, axis: int, keepdims: bool) -> Any:
+    """A plain array; inside `vmap`, a tensor of one for each example. Tangents have no part in it."""
+    if isinstance(x, Dual):
+        return _found(find, x.primal, axis, keepdims)
+    if isinstance(x, Lifted):
+        (examples,) = x.wrapped()
+        found = _found(find, examples, axis + 1, keepdims)
+        return x.rewrap(found if isinstance(found, Tensor) else Tensor(found))
+    return find(x.value if isinstance(x, Tensor) else x, axis, keepdims=keepdims)
