@@ -1,0 +1,83 @@
+"""The rows of `ops/softmax.py`, and of the loss in `nn/functional.py`."""
+
+import numpy as np
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import ops
+from tinygrad_rnn.nn import functional
+
+from ..cases import ALONG_AN_AXIS, Case, Row, cross_entropy, in_float64, logsumexp, normal, reductions, shares
+from .reductions import in_torch
+
+TWO_AXES = Case("two axes", (normal(2, 3, 2),), {"axis": (-1, 0)})
+
+
+def cross_entropy_in_torch(torch, x, labels, axis=-1, reduction="none"):
+    rows, labels = x.movedim(axis, -1), torch.tensor(np.asarray(labels).astype(int))
+    losses = torch.nn.functional.cross_entropy(rows.reshape(-1, rows.shape[-1]), labels.reshape(-1), reduction="none")
+    return {"none": losses.reshape(labels.shape), "sum": losses.sum(), "mean": losses.mean()}[reduction]
+
+
+ROWS = [
+    Row(
+        "logsumexp",
+        tg.logsumexp,
+        logsumexp,
+        [
+            *reductions(),
+            Case("large", (normal(2, 3) + 1000.0,), {"axis": -1}),
+            Case("of nothing", (normal(0, 3),), {"axis": 1}),
+        ],
+        "logsumexp",
+        rtol=1e-14,
+        torch=in_torch("logsumexp"),
+    ),
+    Row(
+        "softmax",
+        tg.softmax,
+        in_float64(lambda x, axis=-1: shares(x, axis)),
+        [*ALONG_AN_AXIS, TWO_AXES],
+        "softmax",
+        rtol=1e-13,
+        torch=lambda torch, x, axis=-1: (x - x.logsumexp(axis, keepdim=True)).exp(),
+    ),
+    Row(
+        "log_softmax",
+        tg.log_softmax,
+        in_float64(lambda x, axis=-1: np.log(shares(x, axis))),
+        [*ALONG_AN_AXIS, TWO_AXES],
+        "log_softmax",
+        rtol=1e-13,
+        torch=lambda torch, x, axis=-1: x - x.logsumexp(axis, keepdim=True),
+    ),
+    Row(
+        "cross_entropy",
+        ops.cross_entropy,
+        cross_entropy,
+        [
+            Case("one", (normal(3),), {"labels": 2}),
+            Case("batch", (normal(4, 3),), {"labels": np.array([0, 2, 2, 1])}),
+            Case("classes first", (normal(3, 4),), {"labels": [0, 2, 2, 1], "axis": 0}),
+            Case("classes between", (normal(2, 3, 2),), {"labels": np.array([[0, 1], [2, 2]]), "axis": -2}),
+            Case("small unsigned labels", (normal(2, 3),), {"labels": np.array([2, 0], np.uint8)}),
+            Case("labels in a tensor", (normal(2, 3),), {"labels": tg.tensor([2, 0])}),
+            Case("one class", (normal(2, 1),), {"labels": [0, 0]}),
+            Case("size-0", (normal(0, 3),), {"labels": np.zeros(0, int)}),
+        ],
+        "cross_entropy",
+        rtol=1e-13,
+        torch=cross_entropy_in_torch,
+    ),
+    Row(
+        "nn.functional.cross_entropy",
+        functional.cross_entropy,
+        cross_entropy,
+        [
+            Case(reduction, (normal(4, 3),), {"labels": np.array([0, 2, 2, 1]), "reduction": reduction})
+            for reduction in ("mean", "sum", "none")
+        ],
+        "cross_entropy",
+        rtol=1e-13,
+        torch=cross_entropy_in_torch,
+    ),
+]
