@@ -1,4 +1,4 @@
-"""Random programs: operations put together in ways nobody thought of, against PyTorch, finite differences and themselves.
+"""Random programs: operations put together in ways nobody thought of, against PyTorch, finite differences, themselves.
 
 A program is a list of steps, each an operation on earlier results. It is drawn along with the numbers it works on, so
 that no number comes near a kink or a tie, and none grows: a result beyond 3 is scaled down, by a factor that is then
@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import ops
+from tinygrad_rnn import autograd, ops
 
 # ---------------------------------------------------------------------------------------------------------- operations
 
@@ -42,6 +45,10 @@ class Operation:
     fits: Callable[..., Any] = np.add
     draw: Callable[..., dict[str, Any] | None] = lambda draw, *xs: {}
     gap: Callable[..., Any] = lambda *xs, **settings: math.inf
+
+
+def any_two(x, y):
+    """A function that fails for no operands."""
 
 
 def called(name, **more):
@@ -105,7 +112,7 @@ def moved(name, draw, ours=None, numpy=None):
 
     def looked_up(torch, x, **settings):
         places = numpy(np.arange(math.prod(x.shape)).reshape(x.shape), *settings.values())
-        return x.reshape(-1)[torch.tensor(np.asarray(places))]
+        return x.reshape(-1)[torch.tensor(np.array(places))]
 
     f = ours or getattr(tg, name)
     return Operation(lambda m, x, **settings: f(x, *settings.values()), looked_up, draw=draw)
@@ -238,9 +245,9 @@ OPERATIONS = {
     "cross_entropy": Operation(lambda m, x, labels: ops.cross_entropy(x, labels), torch_cross_entropy, draw=labels_for),
     # Products.
     "matmul": called("matmul", operands=2, fits=np.matmul),
-    "inner": called("inner", operands=2, fits=np.inner),
+    "inner": called("inner", operands=2, fits=lambda x, y: np.tensordot(x, y, (-1, -1))),
     "tensordot": Operation(lambda m, x, y: m.tensordot(x, y, 1), operands=2, fits=lambda x, y: np.tensordot(x, y, 1)),
-    "outer": Operation(lambda m, x, y: m.outer(m.ravel(x), m.ravel(y)), operands=2, fits=np.outer),
+    "outer": Operation(lambda m, x, y: m.outer(m.ravel(x), m.ravel(y)), operands=2, fits=any_two),
     "det": Operation(lambda m, x: m.linalg.det(positive_definite(m, x)), draw=with_square_matrices),
     "slogdet": Operation(lambda m, x: m.linalg.slogdet(positive_definite(m, x))[1], draw=with_square_matrices),
     "inv": Operation(lambda m, x: m.linalg.inv(positive_definite(m, x)), draw=with_square_matrices),
@@ -271,15 +278,19 @@ OPERATIONS = {
     ),
     "diagonal": moved("diagonal", lambda draw, x: {"offset": draw(st.integers(-1, 1))} if x.ndim >= 2 else None),
     "concatenate": Operation(
-        lambda m, x, y, axis: m.concatenate([x, y], axis), operands=2, fits=lambda x, y: x + y, draw=joined_along
+        lambda m, x, y, axis: m.concatenate([x, y], axis), operands=2, fits=any_two, draw=joined_along
     ),
     "stack": Operation(
         lambda m, x, y, axis: m.stack([x, y], axis),
         operands=2,
         draw=lambda draw, x, y: {"axis": draw(st.integers(-x.ndim - 1, x.ndim))} if x.shape == y.shape else None,
     ),
-    "set_at": Operation(lambda m, x, y, index: ops.set_at(x, index, y), torch_set, operands=2, draw=place_for),
-    "add_at": Operation(lambda m, x, y, index: ops.add_at(x, index, y), torch_add, operands=2, draw=place_for),
+    "set_at": Operation(
+        lambda m, x, y, index: ops.set_at(x, index, y), torch_set, operands=2, fits=any_two, draw=place_for
+    ),
+    "add_at": Operation(
+        lambda m, x, y, index: ops.add_at(x, index, y), torch_add, operands=2, fits=any_two, draw=place_for
+    ),
 }
 
 # ------------------------------------------------------------------------------------------------------------- indices
@@ -453,7 +464,8 @@ class Step:
     def __call__(self, m, values):
         operation = OPERATIONS[self.name]
         xs = [values[i] for i in self.places]
-        out = operation.f(m, *xs, **self.settings)if m is tg or operation.torch is None else operation.torch(m, *xs, **self.settings)
+        f = operation.f if m is tg else operation.torch or operation.f
+        out = f(m, *xs, **self.settings)
         return out if self.factor == 1 else out * self.factor
 
 
@@ -463,7 +475,7 @@ class Program:
 
     leaves: list[np.ndarray]
     steps: list[Step]
-    order: list[int] = field(default_factory=list)  # in which the steps are taken; as they stand, if none is given
+    order: list[int] | None = None  # in which the steps are taken, if not as they stand
 
     @property
     def ends(self):
@@ -505,10 +517,12 @@ GAP = 0.05  # from where a function has no derivative
 @st.composite
 def programs(draw, longest=10):
     rng = np.random.default_rng(draw(SEEDS))
-    leaves = [rng.normal(size=shape) for shape in draw(st.lists(st.sampled_from(LEAVES), min_size=1, max_size=3))]
+    leaves = [rng.uniform(-2, 2, shape) for shape in draw(st.lists(st.sampled_from(LEAVES), min_size=1, max_size=3))]
+    names = rng.permutation(list(OPERATIONS)).tolist()  # hypothesis likes what comes first; this way each does once
     values, steps = [np.asarray(a) for a in leaves], []
-    for _ in range(draw(st.integers(1, longest))):
-        step = draw(steps_on(values))
+    wanted = draw(st.sampled_from(range(1, longest + 1)))
+    for _ in range(3 * wanted):  # not every step that is drawn will do
+        step = draw(steps_on(values, names)) if len(steps) < wanted else None
         if step is None:
             continue
         out = step(tg, [tg.tensor(v) for v in values]).data
@@ -523,9 +537,9 @@ def programs(draw, longest=10):
 
 
 @st.composite
-def steps_on(draw, values):
+def steps_on(draw, values, names):
     """A step on some of the values, or `None` if what was drawn doesn't fit them."""
-    name = draw(st.sampled_from(list(OPERATIONS)))
+    name = draw(st.sampled_from(names))
     operation = OPERATIONS[name]
     places = [len(values) - 1 - draw(st.integers(0, min(3, len(values) - 1)))]
     if operation.operands == 2:
@@ -543,6 +557,206 @@ def steps_on(draw, values):
 def fits(f, x, y):
     try:
         f(x, y)
-    except ValueError:
+    except (ValueError, IndexError):  # the latter if there is no such axis
         return False
     return True
+
+
+# ------------------------------------------------------------------------------------------------------- against others
+
+
+@given(programs())
+@settings(max_examples=200)
+def test_values_and_gradients_are_pytorchs(program):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: the comparison with it is skipped")
+    xs, ys = program.tensors(), [torch.tensor(a, requires_grad=True) for a in program.leaves]
+    ours, theirs = program(*xs), program(*ys, m=torch)
+    assert_allclose(ours.data, theirs.detach().numpy(), rtol=1e-10, atol=1e-10)
+    ct, _ = program.directions()
+    ours.backward(ct)
+    theirs.backward(torch.tensor(ct))
+    for x, y in zip(xs, ys, strict=True):
+        assert_allclose(x.grad, y.grad.numpy(), rtol=1e-10, atol=1e-10)
+
+
+@given(programs())
+def test_derivatives_are_those_of_finite_differences(program):
+    tg.check_grads(program, program.leaves, order=1)
+
+
+@given(programs(longest=4))
+@settings(max_examples=25)
+def test_second_derivatives_are_those_of_finite_differences(program):
+    tg.check_grads(program, program.leaves, order=2)
+
+
+# ------------------------------------------------------------------------------------------- one mode against the other
+
+
+def assert_close(got, want, rtol=1e-12):
+    """Equal to rounding, of the largest number in either tree of arrays."""
+    got, want = [[np.asarray(x) for x in tree] for tree in (got, want)]
+    scale = max([np.max(np.abs(w), initial=0) for w in want], default=0)
+    for g, w in zip(got, want, strict=True):
+        assert g.shape == w.shape
+        assert_allclose(g, w, rtol=0, atol=rtol * max(scale, 1))
+
+
+def dot(xs, ys):
+    return sum(np.vdot(np.asarray(x), np.asarray(y)) for x, y in zip(xs, ys, strict=True))
+
+
+@given(programs())
+def test_the_pullback_is_linear(program):
+    ct, _ = program.directions()
+    other, _ = program.directions(seed=1)
+    _, pullback = tg.vjp(program, *program.leaves)
+    one, two, both = pullback(ct), pullback(other), pullback(2 * ct - 3 * other)
+    assert_close(both, [2 * a.data - 3 * b.data for a, b in zip(one, two, strict=True)])
+
+
+@given(programs())
+def test_forward_and_reverse_mode_are_adjoint(program):
+    """⟨u, J v⟩ = ⟨Jᵀ u, v⟩."""
+    u, v = program.directions()
+    y, moved = tg.jvp(program, program.leaves, v)
+    out, pullback = tg.vjp(program, *program.leaves)
+    assert_array_equal(y.data, out.data)
+    assert_array_equal(out.data, program(*program.tensors()).data)
+    terms = [np.abs(u * moved.data).sum(), *[np.abs(a * b.data).sum() for a, b in zip(v, pullback(u), strict=True)]]
+    assert abs(np.vdot(u, moved.data) - dot(pullback(u), v)) <= 1e-12 * max(1, *terms)
+
+
+@given(programs())
+@settings(max_examples=30)
+def test_jacobians_by_rows_and_by_columns_are_equal(program):
+    by = tuple(range(len(program.leaves)))
+    rows = tg.jacobian(program, by, mode="reverse")(*program.leaves)
+    columns = tg.jacobian(program, by, mode="forward")(*program.leaves)
+    assert_close(columns, rows)
+    ct, _ = program.directions()
+    pulled = tg.vjp(program, *program.leaves)[1](ct)
+    assert_close([np.tensordot(ct, J.data, 1) for J in rows], pulled)
+
+
+@given(programs())
+def test_a_batch_is_worked_out_like_its_examples(program):
+    u, v = program.directions()
+
+    def everything(u, xs):
+        y, pullback = tg.vjp(program, *xs)
+        return [y, *pullback(u), tg.jvp(program, xs, v)[1]]
+
+    scales = [1.0, 1.03125, 0.96875]
+    many = [np.stack([s * a for s in scales]) for a in program.leaves]
+    got = tg.vmap(everything)(np.stack([s * u for s in scales]), many)
+    for k, s in enumerate(scales):
+        assert_close([g.data[k] for g in got], everything(s * u, [s * a for a in program.leaves]), rtol=1e-11)
+
+
+@given(programs())
+def test_the_hessian_is_symmetric(program):
+    """⟨u, H v⟩ = ⟨v, H u⟩, H v in forward over reverse; and it is that of reverse over reverse."""
+    (_, u), (_, v) = program.directions(), program.directions(seed=1)
+    Hu, Hv = [tg.hvp(lambda xs: program.scalar(*xs), program.leaves, w) for w in (u, v)]
+    scale = max(1, *[np.abs(a * b.data).sum() for a, b in zip((*u, *v), (*Hv, *Hu), strict=True)])
+    assert abs(dot(u, Hv) - dot(v, Hu)) <= 1e-11 * scale
+    xs = program.tensors()
+    gradients = autograd.grad(program.scalar(*xs), xs, create_graph=True)
+    along = sum((g * w).sum() for g, w in zip(gradients, v, strict=True))
+    along.backward()
+    assert_close([x.grad for x in xs], Hv, rtol=1e-11)
+
+
+@given(programs())
+def test_a_checkpoint_gives_the_same_gradients(program):
+    xs, ys = program.tensors(), program.tensors()
+    ct, _ = program.directions()
+    program(*xs).backward(ct)
+    tg.checkpoint(program)(*ys).backward(ct)
+    assert_close([y.grad for y in ys], [x.grad for x in xs])
+
+
+# -------------------------------------------------------------------------------------------- what makes no difference
+
+
+@given(programs())
+def test_how_gradients_are_asked_for_makes_no_difference(program):
+    """Together, one by one, recorded, from a graph that is kept, with names, by `backward`: to the last bit."""
+    xs = program.tensors()
+    out, (ct, _) = program(*xs), program.directions()
+    together = [g.data for g in autograd.grad(out, xs, ct, retain_graph=True)]
+    alone = [autograd.grad(out, x, ct, retain_graph=True)[0].data for x in xs]
+    recorded = [g.data for g in autograd.grad(out, xs, ct, create_graph=True)]
+    out.backward(ct)
+    named = [tg.tensor(a, requires_grad=True, name=f"x{i}") for i, a in enumerate(program.leaves)]
+    program(*named).backward(ct)
+    lone = []
+    for i, a in enumerate(program.leaves):
+        x = tg.tensor(a, requires_grad=True)
+        program(*program.leaves[:i], x, *program.leaves[i + 1 :]).backward(ct)
+        lone.append(x.grad)
+    for i, want in enumerate(together):
+        for got in (alone[i], recorded[i], xs[i].grad, named[i].grad, lone[i]):
+            assert_array_equal(got, want)
+
+
+@st.composite
+def reordered_programs(draw):
+    """A program, and the same one with its steps in another order that has each after those it needs."""
+    program = draw(programs())
+    first = len(program.leaves)
+    waiting, order = list(range(len(program.steps))), []
+    while waiting:
+        ready = [i for i in waiting if all(j < first or j - first in order for j in program.steps[i].places)]
+        order.append(draw(st.sampled_from(ready[::-1])))
+        waiting.remove(order[-1])
+    return program, Program(program.leaves, program.steps, order)
+
+
+@given(reordered_programs())
+def test_the_order_in_which_the_graph_was_built_makes_no_difference(both):
+    xs, ys = [program.tensors() for program in both]
+    one, other = [program(*zs) for program, zs in zip(both, (xs, ys), strict=True)]
+    assert_array_equal(other.data, one.data)
+    ct, _ = both[0].directions()
+    one.backward(ct)
+    other.backward(ct)
+    assert_close([y.grad for y in ys], [x.grad for x in xs])
+
+
+@given(programs(), st.randoms(use_true_random=False))
+def test_the_order_of_a_sums_terms_makes_no_difference(program, random):
+    xs, ys = program.tensors(), program.tensors()
+    terms, shuffled = program.terms(*xs), program.terms(*ys)
+    random.shuffle(shuffled)
+    for total in (terms, shuffled):
+        sum(total[1:], total[0]).backward()
+    assert_close([y.grad for y in ys], [x.grad for x in xs])
+
+
+# --------------------------------------------------------------------------------------------------------------- dtypes
+
+
+@given(programs(), st.sampled_from([np.float16, np.float32]))
+def test_dtypes_are_kept_everywhere(program, dtype):
+    xs = program.tensors(dtype)
+    out = program(*xs)
+    ct = np.ones(out.shape, dtype)
+    with np.errstate(all="ignore"):  # float16 may overflow; here only its type counts
+        found = autograd.grad(out, xs, ct, create_graph=True)
+    assert {node.dtype for node in tg.graph(out, *[g for g in found if g.requires_grad]).nodes} == {
+        np.dtype(dtype).name
+    }
+    assert {g.dtype for g in found} == {np.dtype(dtype)}
+    assert tg.jvp(program, xs, [np.ones(x.shape, dtype) for x in xs])[1].dtype == dtype
+
+
+@given(programs())
+def test_gradients_in_float32_are_those_in_float64(program):
+    single = [a.astype(np.float32) for a in program.leaves]
+    xs, ys = [[tg.tensor(a, dtype=dtype, requires_grad=True) for a in single] for dtype in (np.float32, np.float64)]
+    ct = np.ones(program(*single).shape)
+    program(*xs).backward(ct.astype(np.float32))
+    program(*ys).backward(ct)
+    assert_close([x.grad for x in xs], [y.grad for y in ys], rtol=1e-4)

@@ -111,7 +111,7 @@ def walk(
         plan = node.plan
         if (plan is None or (wanted is not None and node in wanted)) and node not in sums.owned:
             ct = ct.astype(ct.dtype) if record else np.array(ct)
-        for watcher in watching:
+        for watcher in watching if node.index >= since else ():
             watcher.completed(node, ct)
         yield node, ct
         if plan is None or node.index < since:
@@ -122,7 +122,7 @@ def walk(
             parts = rule(ct, *saved) if which is None else rule(ct, *[saved[k] for k in which])
             for parent, part in zip(node.parents, parts, strict=True):
                 if parent in alive:
-                    sums.add(parent, _told(watching, node, parent, part) if watching else part)
+                    sums.add(parent, _seen(watching, since, node, parent, part) if watching else part)
         else:
             for i, rule, which, pooled in plan.steps:
                 parent = node.parents[i]
@@ -133,15 +133,15 @@ def walk(
                     sums.wait(parent, rule, pooled, use)
                     continue
                 part = rule(*use)
-                sums.add(parent, _told(watching, node, parent, part) if watching else part, use)
+                sums.add(parent, _seen(watching, since, node, parent, part) if watching else part, use)
         if free:
             node.saved, node.seals = None, ()
 
 
-def _told(watching: Sequence[Watcher], source: Node, target: Node, part: Any) -> Any:
+def _seen(watching: Sequence[Watcher], since: int, source: Node, target: Node, part: Any) -> Any:
     """What a rule gave, as it will be added up, once the watchers have seen it."""
     part = _fitted(part, target)
-    for watcher in watching:
+    for watcher in watching if target.index >= since else ():
         watcher.contributed(source, target, part)
     return part
 

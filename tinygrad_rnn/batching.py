@@ -17,7 +17,7 @@ from .ops import asarray, broadcast_to, getitem, moveaxis, reshape, stack
 from .primitive import Primitive, shape_of
 from .setting import Setting, setting_to
 from .tape import Array, Lifted, Node, Tensor, innermost, new_level
-from .tree import leaves, map_leaves
+from .tree import map_places
 
 __all__ = ["Batched", "everywhere", "vmap"]
 
@@ -89,7 +89,11 @@ class Batched(Lifted):
             return Batched(stack(each), level)
         if prim.batch_is_told:
             return Batched(prim.batch(*inner, **kwargs, batched=batched), level)
-        whole = [a if is_batched else _spread(a, size) for a, is_batched in zip(inner, batched, strict=True)]
+        dtype = np.result_type(*[a.dtype if isinstance(a, Tensor) else a for a in inner])
+        whole = [
+            a if is_batched else _spread(np.asarray(a, dtype) if type(a) in (int, float) else a, size)
+            for a, is_batched in zip(inner, batched, strict=True)
+        ]
         return Batched(prim.batch(*whole, **kwargs), level)
 
     @staticmethod
@@ -117,28 +121,45 @@ class Batched(Lifted):
     @staticmethod
     def pull(outputs: Sequence[Tensor], cts: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor | None]:
         """A pullback for each example."""
-        level, size, _, _ = _opened((*outputs, *cts))
-        of_this_batch = [isinstance(x, Batched) and x.level == level for x in inputs]
-        if all(of_this_batch) and inputs:
-            # Whatever depends on the inputs is of this batch too.
-            pairs = [
-                (y.examples, c.examples if isinstance(c, Batched) and c.level == level else _spread(c, size))
-                for y, c in zip(outputs, cts, strict=True)
-                if isinstance(y, Batched) and y.level == level
-            ]
-            found = pull([y for y, _ in pairs], [c for _, c in pairs], _opened(inputs)[3], record=True, free=False)
-        elif any(of_this_batch) or any(isinstance(y, Batched) and y.level == level for y in outputs):
+        level, size, of_this_batch, opened = _opened((*outputs, *cts))
+        count = len(outputs)
+        if not any(of_this_batch[:count]):
+            return _pull_each(outputs, cts, inputs, level, size)
+        # Whatever depends on an input of this batch is of this batch too; the other outputs needn't be looked at.
+        pairs = [
+            (opened[i], opened[count + i] if of_this_batch[count + i] else _spread(cts[i], size))
+            for i in range(count)
+            if of_this_batch[i]
+        ]
+        ys, cs = [y for y, _ in pairs], [c for _, c in pairs]
+        own = [x.examples for x in inputs if isinstance(x, Batched) and x.level == level]
+        outside = [x for x in inputs if not (isinstance(x, Batched) and x.level == level)]
+        if outside and any(x is not None for x in pull(ys, cs, outside, record=True, free=False)):
             raise TypeError(
                 "vmap: a gradient by a tensor from outside, of results that differ from example to example, would add "
                 "up the examples; differentiate inside by an argument of grad or vjp"
             )
-        elif all(type(t) is Tensor for t in (*outputs, *inputs)):
-            return pull_plain(outputs, cts, inputs, record=True, free=False)
-        else:  # the cotangents are of this batch, what they are pulled through is lifted otherwise
-            _, _, batched, inner = _opened(cts)
-            each = [pull(outputs, _example(inner, batched, k), inputs, record=True, free=False) for k in range(size)]
-            found = [None if column[0] is None else stack(column) for column in zip(*each, strict=True)]
-        return [None if f is None else Batched(f, level) for f in found]
+        found = iter(pull(ys, cs, own, record=True, free=False))
+        mine = [next(found) if isinstance(x, Batched) and x.level == level else None for x in inputs]
+        return [None if f is None else Batched(f, level) for f in mine]
+
+    def for_each_example(self, x: Tensor) -> Tensor:
+        """x as one of these examples, too."""
+        return _lifted_to(super().for_each_example(x), self.level, len(self.examples))
+
+
+def _pull_each(
+    outputs: Sequence[Tensor], cts: Sequence[Tensor], inputs: Sequence[Tensor], level: int, size: int
+) -> list[Tensor | None]:
+    """A pullback for each of a batch of cotangents, through what isn't of the batch."""
+    if all(type(t) is Tensor for t in (*outputs, *inputs)):
+        return pull_plain(outputs, cts, inputs, record=True, free=False)
+    # What they are pulled through is lifted otherwise.
+    _, _, batched, inner = _opened(cts)
+    each = [pull(outputs, _example(inner, batched, k), inputs, record=True, free=False) for k in range(size)]
+    if not each:
+        return [Batched(Tensor(np.zeros((0, *x.shape), x.dtype)), level) for x in inputs]
+    return [None if column[0] is None else Batched(stack(column), level) for column in zip(*each, strict=True)]
 
 
 def _opened(args: Sequence[Any]) -> tuple[int, int, tuple[bool, ...], list[Any]]:
@@ -202,32 +223,40 @@ def vmap(
     """
 
     def transformed(*args: Any) -> Any:
-        axes = [in_axes] * len(args) if in_axes is None or isinstance(in_axes, int) else list(in_axes)
+        axes = list(in_axes) if isinstance(in_axes, (tuple, list)) else [in_axes] * len(args)
         if len(axes) != len(args):
             raise ValueError(f"vmap: in_axes names {len(axes)} arguments, but the function was called with {len(args)}")
-        sizes = {
-            shape_of(leaf)[axis]: i
-            for i, (arg, axis) in enumerate(zip(args, axes, strict=True))
-            if axis is not None
-            for leaf in leaves(arg)
-        }
-        if len(sizes) != 1:
-            found = ", ".join(f"{n} (argument {i})" for n, i in sizes.items()) or "none"
-            raise ValueError(f"vmap: the arguments must have one number of examples in common, got {found}")
-        ((size, _),) = sizes.items()
         level = new_level()
+        sizes: dict[int, str] = {}
+
+        def lifted(place: str, x: Any, axis: Any) -> Batched:
+            t = moveaxis(asarray(x), _checked("in_axes", place, axis, len(shape_of(x))), 0)
+            sizes.setdefault(len(t), place)
+            return Batched(t, level)
+
         inside = [
-            arg if axis is None else map_leaves(lambda x, a=axis: Batched(moveaxis(asarray(x), a, 0), level), arg)
-            for arg, axis in zip(args, axes, strict=True)
+            arg if axis is None else map_places(lambda p, x, a=axis: lifted(p, x, a), arg, f"argument {i}")
+            for i, (arg, axis) in enumerate(zip(args, axes, strict=True))
         ]
+        if len(sizes) != 1:
+            found = ", ".join(f"{n} ({place})" for n, place in sizes.items()) or "none"
+            raise ValueError(f"vmap: the arguments must have one number of examples in common, got {found}")
+        (size,) = sizes
         with _running_vmap((*_running.get(), (level, size))):
             out = f(*inside)
-        return map_leaves(lambda y: _examples(y, level, size, out_axes), out)
+        return map_places(lambda place, y: _examples(place, y, level, size, out_axes), out, "the result")
 
     return transformed
 
 
-def _examples(y: Any, level: int, size: int, axis: int) -> Tensor:
-    if isinstance(y, Batched) and y.level == level:
-        return moveaxis(y.examples, 0, axis)
-    return moveaxis(asarray(_spread(y, size)), 0, axis)
+def _checked(what: str, place: str, axis: Any, ndim: int) -> int:
+    if not isinstance(axis, int) or isinstance(axis, bool):
+        raise TypeError(f"vmap: {what} must be an integer, for {place} it is {axis!r}")
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"vmap: {what} names axis {axis} for {place}, which has {ndim} axes")
+    return axis
+
+
+def _examples(place: str, y: Any, level: int, size: int, axis: int) -> Tensor:
+    t = y.examples if isinstance(y, Batched) and y.level == level else asarray(_spread(y, size))
+    return moveaxis(t, 0, _checked("out_axes", place, axis, t.ndim))

@@ -121,20 +121,26 @@ def split(t: Any, level: int) -> tuple[Any, Any]:
 
 def _transposed(rule: Callable[..., Any], residuals: Sequence[Any], out: Tensor, tangent: Tensor) -> Tensor:
     """The jvp of a general primitive: its rule is a linear map of the cotangent, whose transpose is the jvp."""
-    ct = _zero_variable(out)
+    ct = _zero_variable(out, residuals, tangent)
     with enable_grad():
         (moved,) = pull([rule(ct, *residuals)], [tangent], [ct], record=True, free=False)
     return Tensor(_zeros(out)) if moved is None else moved
 
 
-def _zero_variable(like: Tensor) -> Tensor:
-    """Zeros on the tape, one for each example that `like` has."""
-    if isinstance(like, Dual):
-        return _zero_variable(like.primal)
-    if isinstance(like, Lifted):
-        return like.rewrap(*map(_zero_variable, like.wrapped()))
-    zeros = _zeros(like)
-    return Tensor(zeros, Node(zeros, True))
+def _zero_variable(out: Tensor, residuals: Sequence[Any], tangent: Tensor) -> Tensor:
+    """A variable for the cotangent of `out`: of its own for each example that anything here differs in."""
+    zeros: Tensor = Tensor(_zeros(out))
+    for t in (out, tangent, *residuals):
+        if isinstance(t, Lifted):
+            zeros = t.for_each_example(zeros)
+    return _on_the_tape(zeros)
+
+
+def _on_the_tape(x: Tensor) -> Tensor:
+    if isinstance(x, Lifted):
+        first, *rest = x.wrapped()
+        return x.rewrap(_on_the_tape(first), *rest)
+    return Tensor(x.value, Node(x.value, True))
 
 
 def _zeros(like: Any) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from .batching import vmap
 from .ops import reshape
 from .tape import Tensor
-from .transforms import as_arguments, chosen, grad, jvp, vjp
+from .transforms import as_arguments, chosen, forward, gradient, reverse
 from .tree import flatten, leaves, map_leaves
 
 __all__ = ["hessian", "jacobian"]
@@ -37,27 +37,37 @@ def jacobian(
     """
     if mode not in ("auto", "reverse", "forward"):
         raise ValueError(f"jacobian: mode must be 'auto', 'reverse' or 'forward', got {mode!r}")
+    return _jacobian("jacobian", f, argnums, mode, has_aux)
 
+
+def _jacobian(
+    what: str, f: Callable[..., Any], argnums: int | Sequence[int], mode: Mode, has_aux: bool
+) -> Callable[..., Any]:
     def transformed(*args: Any) -> Any:
-        places = chosen("jacobian", argnums, len(args))
-        xs = tuple(as_arguments("jacobian", n, args[n]) for n in places)
+        places = chosen(what, argnums, len(args))
+        different = list(dict.fromkeys(places))
+        xs = tuple(as_arguments(what, n, args[n]) for n in different)
 
-        def of_chosen(*chosen_args: Any) -> Any:
-            given = dict(zip(places, chosen_args, strict=True))
+        def of_chosen(*values: Any) -> Any:
+            given = dict(zip(different, values, strict=True))
             return f(*[given.get(i, a) for i, a in enumerate(args)])
 
-        out, pullback, *aux = vjp(of_chosen, *xs, has_aux=has_aux)
-        forward = mode == "forward" or (mode == "auto" and _size(xs) < _size(out))
-        J = _columns(of_chosen, xs, out, has_aux) if forward else _rows(pullback, xs, out)
-        if isinstance(argnums, int):
-            J = map_leaves(lambda _, by: by[0], out, J)
+        out, pullback, *aux = reverse(what, of_chosen, xs, has_aux)
+        in_columns = mode == "forward" or (mode == "auto" and _size(xs) < _size(out))
+        J = _columns(what, of_chosen, xs, out, has_aux) if in_columns else _rows(pullback, out)
+        by_place = [different.index(n) for n in places]
+
+        def asked_for(by: Any) -> Any:
+            return by[0] if isinstance(argnums, int) else tuple(by[k] for k in by_place)
+
+        J = map_leaves(lambda _, by: asked_for(by), out, J)
         return (J, *aux) if has_aux else J
 
     return transformed
 
 
-def _rows(pullback: Callable[[Any], Any], xs: Sequence[Any], out: Any) -> Any:
-    """∂out/∂xs, nested like out and in each place like xs: all rows from one pass."""
+def _rows(pullback: Callable[[Any], Any], out: Any) -> Any:
+    """∂out/∂xs, nested like out and in each place like the tuple xs: all rows from one pass."""
     rows = vmap(pullback)(_basis(out))
     parts = iter(
         [
@@ -68,9 +78,9 @@ def _rows(pullback: Callable[[Any], Any], xs: Sequence[Any], out: Any) -> Any:
     return map_leaves(lambda _: next(parts), out)
 
 
-def _columns(f: Callable[..., Any], xs: Sequence[Any], out: Any, has_aux: bool) -> Any:
+def _columns(what: str, f: Callable[..., Any], xs: Sequence[Any], out: Any, has_aux: bool) -> Any:
     """The same, all columns from one pass."""
-    columns = vmap(lambda tangents: jvp(f, xs, tangents, has_aux)[1], out_axes=-1)(_basis(xs))
+    columns = vmap(lambda tangents: forward(what, f, xs, tangents, has_aux)[1], out_axes=-1)(_basis(xs))
     _, nested = flatten(xs)
     return map_leaves(
         lambda d, y: nested(reshape(d[..., a : a + x.size], y.shape + x.shape) for x, a in _starts(xs)), columns, out
@@ -114,4 +124,10 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bo
     tensor([[ 6.,  0.],
             [ 0., 12.]])
     """
-    return jacobian(grad(f, argnums, has_aux), argnums, "forward", has_aux)
+    both = gradient("hessian", f, argnums, has_aux)
+
+    def gradient_of(*args: Any) -> Any:
+        value, g = both(*args)
+        return (g, value[1]) if has_aux else g
+
+    return _jacobian("hessian", gradient_of, argnums, "forward", has_aux)

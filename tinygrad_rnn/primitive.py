@@ -17,7 +17,7 @@ from .seal import Seal, find, seal
 from .tape import Array, Lifted, Node, Tensor, grad_enabled, innermost
 from .watch import watchers
 
-__all__ = ["Plan", "Primitive", "Rule", "not_differentiable", "primitive", "shape_of"]
+__all__ = ["Plan", "Primitive", "Rule", "not_differentiable", "primitive", "record", "shape_of"]
 
 P = ParamSpec("P")
 Rule: TypeAlias = Callable[..., Any]
@@ -73,8 +73,8 @@ class Primitive:
         forward: Callable[..., Any],
         kind: Kind,
         rules: Sequence[Rule | None] | Rule,
-        pooled: dict[int, Rule] | None,
-        batch: Rule | None,
+        pooled: dict[int, Rule] | None = None,
+        batch: Rule | None = None,
     ) -> None:
         self.forward = forward
         self.name = forward.__name__.strip("_")
@@ -204,7 +204,7 @@ def primitive(
                 out = np.asarray(out)
             node = None
             if needed and recording().value:
-                node = _record(plans.get(needed) or prim.plan(needed), parents, values, out, kwargs)
+                node = record(plans.get(needed) or prim.plan(needed), parents, values, out, kwargs)
             for watcher in watching().value:
                 watcher.made(prim.name, values, out, node)
             return Tensor(out, node)
@@ -228,7 +228,10 @@ def not_differentiable(prim: Primitive, dtype: np.dtype[Any]) -> TypeError:
     return TypeError(f"{prim.name}: only real floating-point results have a gradient, got dtype {dtype}")
 
 
-def _record(plan: Plan, parents: list[Node | None], values: list[Any], out: Array, kwargs: dict[str, Any]) -> Node:
+def record(
+    plan: Plan, parents: Sequence[Node | None], values: Sequence[Any], out: Array, kwargs: dict[str, Any]
+) -> Node:
+    """The node of a result: with the residuals that the plan asks for, and seals on those that others can write to."""
     if out.dtype.kind != "f":
         raise not_differentiable(plan.primitive, out.dtype)
     origin = None

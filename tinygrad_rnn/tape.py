@@ -293,6 +293,13 @@ class Lifted(Tensor):
         """The same around other tensors."""
         raise NotImplementedError
 
+    def for_each_example(self, x: Tensor) -> Tensor:
+        """x with an axis for each batch of examples that this tensor has somewhere inside."""
+        for t in self.wrapped():
+            if isinstance(t, Lifted):
+                x = t.for_each_example(x)
+        return x
+
 
 _levels = itertools.count(1)
 

@@ -141,17 +141,22 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[An
     >>> pullback(np.array([1.0, 10.0]))
     (tensor([ 2., 40.]),)
     """
-    variables = tuple(map_leaves(_fresh, as_arguments("vjp", i, p)) for i, p in enumerate(primals))
+    return reverse("vjp", f, primals, has_aux)
+
+
+def reverse(what: str, f: Callable[..., Any], primals: Sequence[Any], has_aux: bool) -> tuple[Any, ...]:
+    """`vjp`, whose errors speak for the transformation `what`."""
+    variables = tuple(map_leaves(_fresh, as_arguments(what, i, p)) for i, p in enumerate(primals))
     with enable_grad():
-        out, aux = _call("vjp", f, variables, has_aux)
+        out, aux = _call(what, f, variables, has_aux)
     own, nested = flatten(variables)
     record = _depends_on_others(leaves(out), own)
 
     def pullback(ct: Any) -> Any:
         try:
-            cts = map_leaves(lambda y, c: cotangent_for("vjp: the cotangent", y, c), out, ct)
+            cts = map_places(lambda place, y, c: cotangent_for(f"{what}: {place}", y, c), out, "the cotangent", ct)
         except NestingError as error:
-            raise ValueError(f"vjp: the cotangent must be nested like the result: {error}") from None
+            raise ValueError(f"{what}: the cotangent must be nested like the result: {error}") from None
         return nested(_pull(leaves(out), leaves(cts), own, record, free=False))
 
     return (_outside(out, record), pullback) + ((_outside(aux, record),) if has_aux else ())
@@ -182,7 +187,7 @@ def value_and_grad(
     >>> value_and_grad(loss)({"w": 2.0, "b": 1.0}, np.array([1.0, 2.0]))
     (tensor(34.), {'w': tensor(26.), 'b': tensor(16.)})
     """
-    return _value_and_grad("value_and_grad", f, argnums, has_aux)
+    return gradient("value_and_grad", f, argnums, has_aux)
 
 
 def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
@@ -198,7 +203,7 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool 
     >>> grad(grad(tanh))(0.5).item()  # -2 tanh (1 - tanh²)
     -0.72686...
     """
-    both = _value_and_grad("grad", f, argnums, has_aux)
+    both = gradient("grad", f, argnums, has_aux)
 
     def transformed(*args: Any) -> Any:
         value, gradient = both(*args)
@@ -207,9 +212,11 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool 
     return transformed
 
 
-def _value_and_grad(
+def gradient(
     what: str, f: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool
 ) -> Callable[..., tuple[Any, Any]]:
+    """`value_and_grad`, whose errors speak for the transformation `what`."""
+
     def transformed(*args: Any) -> tuple[Any, Any]:
         places = chosen(what, argnums, len(args))
         variables = {n: map_leaves(_fresh, as_arguments(what, n, args[n])) for n in dict.fromkeys(places)}
@@ -233,8 +240,10 @@ def _value_and_grad(
 
 def chosen(what: str, argnums: int | Sequence[int], count: int) -> list[int]:
     """The arguments that argnums names, of `count`; an error of the transformation `what` if there is no such one."""
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    numbers = tuple(argnums) if isinstance(argnums, (tuple, list)) else (argnums,)
     for n in numbers:
+        if not isinstance(n, int) or isinstance(n, bool):
+            raise TypeError(f"{what}: argnums must be an integer or a sequence of integers, got {argnums!r}")
         if not -count <= n < count:
             raise ValueError(f"{what}: argnums names argument {n}, but the function was called with {count}")
     return [n % count for n in numbers]
@@ -255,24 +264,32 @@ def jvp(
     >>> dy
     tensor([2., 4.])
     """
+    for name, given in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(given, (tuple, list)):
+            raise TypeError(f"jvp: {name} must be a tuple, one for each argument, got {type(given).__name__}")
     if len(primals) != len(tangents):
         raise ValueError(f"jvp: {len(primals)} primals want as many tangents, got {len(tangents)}")
+    return forward("jvp", f, primals, tangents, has_aux)
+
+
+def forward(
+    what: str, f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool
+) -> tuple[Any, ...]:
+    """`jvp`, whose errors speak for the transformation `what`."""
     level = new_level()
 
-    def dual(what: str, x: Tensor, t: Any) -> Dual:
+    def dual(place: str, x: Tensor, t: Any) -> Dual:
         tangent = t if isinstance(t, Tensor) else np.array(t)  # a copy: the result must not share the caller's memory
-        return Dual(x, cotangent_for(what, x, tangent), level)
+        return Dual(x, cotangent_for(f"{what}: {place}", x, tangent), level)
 
     duals = []
     for i, (p, t) in enumerate(zip(primals, tangents, strict=True)):
         try:
-            pairs = map_places(
-                lambda place, x, v: dual(f"jvp: {place}", x, v), as_arguments("jvp", i, p), f"tangent {i}", t
-            )
+            pairs = map_places(lambda place, x, v: dual(place, x, v), as_arguments(what, i, p), f"tangent {i}", t)
         except NestingError as error:
-            raise ValueError(f"jvp: tangent {i} must be nested like its primal: {error}") from None
+            raise ValueError(f"{what}: tangent {i} must be nested like its primal: {error}") from None
         duals.append(pairs)
-    out, aux = _call("jvp", f, duals, has_aux)
+    out, aux = _call(what, f, duals, has_aux)
     y = map_leaves(lambda o: split(o, level)[0], out)
     dy = map_leaves(lambda o: _tangent(o, level), out)
     aux = map_leaves(lambda o: split(o, level)[0], aux)
@@ -292,4 +309,4 @@ def hvp(f: Callable[[Any], Any], x: Any, v: Any) -> Any:
     >>> hvp(lambda x: (x**3).sum(), np.array([1.0, 2.0]), np.array([1.0, 1.0]))  # H = diag(6x)
     tensor([ 6., 12.])
     """
-    return jvp(grad(f), (x,), (v,))[1]
+    return forward("hvp", lambda x: gradient("hvp", f, 0, False)(x)[1], (x,), (v,), False)[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -30,13 +31,16 @@ def map_places(f: Callable[..., Any], tree: Any, place: str, *others: Any) -> An
     if keys is None:
         return f(place, tree, *others)
     for other in others:
-        if type(other) is not type(tree) or set(_keys(other) or ()) != set(keys):
+        alike = type(other) is type(tree) or (isinstance(tree, dict) and isinstance(other, dict))
+        if not alike or set(_keys(other) or ()) != set(keys):
             raise NestingError(f"{_kind(tree)} against {_kind(other)}" + (f" at {place.strip()}" if place else ""))
     parts = [map_places(f, tree[k], f"{place}[{k!r}]", *[other[k] for other in others]) for k in keys]
     if tree is None:
         return None
     if isinstance(tree, dict):
-        return dict(zip(keys, parts, strict=True))
+        made = copy.copy(tree)  # an ordered or default one stays one
+        made.update(zip(keys, parts, strict=True))
+        return made
     return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
 
 

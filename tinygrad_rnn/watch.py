@@ -7,6 +7,7 @@ the tape's own order. While one watches, contributions are worked out one by one
 from __future__ import annotations
 
 import linecache
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .scope import scopes
 from .setting import Setting, setting_to
-from .tape import Array, Node, Tensor
+from .tape import Array, Lifted, Node, Tensor
 
 __all__ = ["AnomalyError", "Contribution", "Watcher", "detect_anomaly", "record_cotangents", "watchers"]
 
@@ -83,6 +85,8 @@ class record_cotangents(Watcher):  # noqa: N801 - a context manager, used like a
 
 
 def _copy(ct: Any) -> Array:
+    while isinstance(ct, Lifted):  # inside `vmap`, those of all examples
+        ct = ct.wrapped()[0]
     return np.array(ct.value if isinstance(ct, Tensor) else ct)
 
 
@@ -97,8 +101,8 @@ class detect_anomaly(Watcher):  # noqa: N801 - PyTorch's name
     """Within this context, the first NaN or infinity raises `AnomalyError`, in the forward or in the backward pass.
 
     The error names the operation, the module and time step in which it ran, and the line that called it. For the
-    backward to know that line, the forward must run in such a context too. Looking at every number takes time: use it
-    to find a fault, not to train.
+    backward to know that line, the forward must run in such a context too. Operations on plain arrays, without a
+    tensor, aren't looked at. Looking at every number takes time: use it to find a fault, not to train.
     """
 
     def made(self, op: str, args: Sequence[Any], out: Array, node: Node | None) -> None:
@@ -107,7 +111,7 @@ class detect_anomaly(Watcher):  # noqa: N801 - PyTorch's name
         if node is not None:
             node.scope = node.scope._replace(line=line)
         if (found := _anomaly(out)) is not None:
-            where = f" in {node.scope}" if node is not None and str(node.scope) else ""
+            where = f" in {scopes.get()}" if str(scopes.get()) else ""
             came = [what for a in args if (what := _anomaly(np.asarray(a))) is not None]
             cause = f"an argument had one already: {came[0]}" if came else "its arguments are all finite"
             raise AnomalyError(f"detect_anomaly: the result of {op}{where} has {found}; {cause}. Called at {line}")
@@ -133,7 +137,7 @@ def _anomaly(array: Array) -> str | None:
     return f"{array[first]}{place} ({np.count_nonzero(bad)} of {array.size} numbers are not finite)"
 
 
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 def _users_line() -> str:

@@ -21,7 +21,7 @@ def _shifted(x: ArrayLike, axis: tuple[int, ...]) -> tuple[Array, Array]:
     x = np.asarray(x)
     if x.dtype.kind != "f":
         x = x.astype(float)
-    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    top = np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
     with np.errstate(over="ignore", invalid="ignore"):
         return x - top, top
 
@@ -103,9 +103,10 @@ def _cross_entropy_rule(ct: Any, x: Any, labels: Any, axis: int) -> Any:
 @primitive("general", [_cross_entropy_rule, None], batch=lambda x, labels, axis: cross_entropy(x, labels, axis + 1))
 def _cross_entropy(x: ArrayLike, labels: ArrayLike, *, axis: int) -> Any:
     shifted, _ = _shifted(x, (axis,))
-    index = np.expand_dims(np.asarray(labels), axis)
-    losses = _log_total(shifted, (axis,)) - np.take_along_axis(shifted, index, axis)
-    return np.squeeze(losses, axis).astype(shifted.dtype)
+    labels = np.asarray(labels)
+    rows = np.moveaxis(shifted, axis, -1).reshape(labels.size, shifted.shape[axis])
+    chosen = rows[np.arange(labels.size), labels.reshape(-1)].reshape(labels.shape)
+    return (_log_total(shifted, (axis,)).reshape(labels.shape) - chosen).astype(shifted.dtype, copy=False)
 
 
 def cross_entropy(x: ArrayLike, labels: ArrayLike, axis: int = -1) -> Tensor:
