@@ -120,6 +120,7 @@ PUBLIC = {
         "ravel",
         "reciprocal",
         "record_cotangents",
+        "record_values",
         "relu",
         "remainder",
         "repeat",

@@ -135,7 +135,7 @@ from .scan import unroll
 from .scope import Scope, scope
 from .tape import Node, Tensor, enable_grad, no_grad
 from .transforms import grad, hvp, jvp, value_and_grad, vjp
-from .watch import AnomalyError, detect_anomaly, record_cotangents
+from .watch import AnomalyError, detect_anomaly, record_cotangents, record_values
 
 __all__ = [
     "AnomalyError",
@@ -247,6 +247,7 @@ __all__ = [
     "ravel",
     "reciprocal",
     "record_cotangents",
+    "record_values",
     "relu",
     "remainder",
     "repeat",

@@ -7,14 +7,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Literal, TypeAlias
+from typing import Any, Literal
+
+import numpy as np
 
 from .scope import Scope
-from .tape import Tensor
+from .tape import Node, Tensor
+from .watch import record_cotangents, record_values
 
-__all__ = ["Graph", "GraphNode", "Graphed", "Scope", "graph"]
+__all__ = [
+    "Arrival",
+    "BackwardStep",
+    "Graph",
+    "GraphNode",
+    "Scope",
+    "Tensor",
+    "graph",
+    "record_cotangents",
+    "record_values",
+]
 
-Graphed: TypeAlias = Tensor  # what a graph can be asked of
+_FEW = 6  # how many numbers of a value are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +35,8 @@ class GraphNode:
     """One node: an operation's result, a leaf that takes a gradient, or a named constant.
 
     `id` numbers nodes in the order in which the tape made them, which is a topological order: `parents` < `id`.
-    `grad_norm` is ‖∂L/∂node‖₂ once a backward has run, `None` before.
+    `grad_norm` is ‖∂L/∂node‖₂ once a backward has run, `None` before. `value` is its first few numbers, if they were
+    recorded.
     """
 
     id: int
@@ -36,18 +50,46 @@ class GraphNode:
     scope: Scope
     parents: tuple[int, ...]  # in argument order; an argument that is an unnamed constant has no entry
     grad_norm: float | None
+    value: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A contribution to the cotangent of `target`: its norm, and that of the sum of all that have arrived so far."""
+
+    target: int
+    norm: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class BackwardStep:
+    """The backward pass at one node: its cotangent is complete, and its rules send their contributions on."""
+
+    node: int
+    norm: float
+    arrivals: tuple[Arrival, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """The nodes that a tensor was computed from, in the tape's order; `outputs` are the ids that were asked for."""
+    """The nodes that a tensor was computed from, in the tape's order; `outputs` are the ids that were asked for.
+
+    `backward` has the backward pass step by step, in the order in which it went, if it was recorded.
+    """
 
     nodes: tuple[GraphNode, ...]
     outputs: tuple[int, ...]
+    backward: tuple[BackwardStep, ...] = ()
 
 
-def graph(*outputs: Tensor) -> Graph:
+def graph(*outputs: Tensor, values: record_values | None = None, cotangents: record_cotangents | None = None) -> Graph:
     """Everything that `outputs` were computed from: leaves, named constants and operations.
+
+    Args:
+        outputs: recorded tensors.
+        values: what `record_values` kept of the forward pass.
+        cotangents: what `record_cotangents` kept of a backward pass.
 
     Raises `TypeError` for what is no tensor, `ValueError` for a tensor that the tape knows nothing of.
     """
@@ -77,7 +119,29 @@ def graph(*outputs: Tensor) -> Graph:
             scope=n.scope._replace(line=None),
             parents=tuple(number[p] for p in n.parents if p is not None),
             grad_norm=n.grad_norm,
+            value=None if values is None or n not in values.values else _few(values.values[n]),
         )
         for n in order
     )
-    return Graph(nodes, tuple(number[n] for n in roots))
+    steps = () if cotangents is None else _backward(cotangents, number)
+    return Graph(nodes, tuple(number[n] for n in roots), steps)
+
+
+def _few(value: Any) -> tuple[float, ...]:
+    return tuple(value.reshape(-1)[:_FEW].tolist())
+
+
+def _backward(seen: record_cotangents, number: dict[Node, int]) -> tuple[BackwardStep, ...]:
+    """What was recorded, of the nodes in the graph. Of several backward passes, all, one after the other."""
+    sent: dict[Node, list[Arrival]] = {}
+    totals: dict[Node, Any] = {}
+    for source, target, ct in seen.contributions:
+        if source in number and target in number:
+            totals[target] = totals.get(target, 0) + ct
+            arrival = Arrival(number[target], _norm(ct), _norm(totals[target]))
+            sent.setdefault(source, []).append(arrival)
+    return tuple(BackwardStep(number[n], _norm(ct), tuple(sent.pop(n, ()))) for n, ct in seen.cotangents if n in number)
+
+
+def _norm(ct: Any) -> float:
+    return float(np.linalg.norm(ct))

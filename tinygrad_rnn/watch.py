@@ -19,7 +19,15 @@ from .scope import scopes
 from .setting import Setting, setting_to
 from .tape import Array, Lifted, Node, Tensor
 
-__all__ = ["AnomalyError", "Contribution", "Watcher", "detect_anomaly", "record_cotangents", "watchers"]
+__all__ = [
+    "AnomalyError",
+    "Contribution",
+    "Watcher",
+    "detect_anomaly",
+    "record_cotangents",
+    "record_values",
+    "watchers",
+]
 
 watchers: Setting[tuple[Watcher, ...]] = Setting("watchers", ())
 
@@ -82,6 +90,33 @@ class record_cotangents(Watcher):  # noqa: N801 - a context manager, used like a
     def completed(self, node: Node, ct: Any) -> None:
         """Keep a cotangent."""
         self.cotangents.append((node, _copy(ct)))
+
+
+class record_values(Watcher):  # noqa: N801 - a context manager, used like a function
+    """Keeps the value of every node that is recorded within this context, and of the leaves that they were made from.
+
+    `values` has a copy of each, by node: `seen.values[tensor.node]`. It is what `draw` shows as values.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.tensor(2.0, requires_grad=True)
+    >>> with tg.record_values() as seen:
+    ...     y = x * x + 1.0
+    >>> [float(v) for v in seen.values.values()]
+    [2.0, 4.0, 5.0]
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[Node, Array] = {}
+
+    def made(self, op: str, args: Sequence[Any], out: Array, node: Node | None) -> None:
+        """Keep a result, and the leaves and named constants among its arguments."""
+        if node is None:
+            return
+        for parent, value in zip(node.parents, args, strict=True):
+            if parent is not None and parent.plan is None:
+                self.values[parent] = np.array(value)
+        self.values[node] = np.array(out)
 
 
 def _copy(ct: Any) -> Array:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from ..graph import Graph, Graphed, graph
+from ..graph import Graph, Tensor, graph
 from .columns import Column, choose_columns
 from .dot import to_dot
 from .engine import DrawingError, render
@@ -70,7 +70,7 @@ class Drawing:
 
 
 def draw(
-    what: Graphed | Graph,
+    what: Tensor | Graph,
     *,
     max_steps: int | None = 8,
     keep: int = 2,
