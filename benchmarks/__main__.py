@@ -1,10 +1,10 @@
-"""The command line: `python -m benchmarks [all | step | memory | overhead | profile]`."""
+"""The command line: `python -m benchmarks [all | step | memory | overhead | drawing | profile]`."""
 
 from __future__ import annotations
 
 import click
 
-from . import hotspots, memory, overhead, step
+from . import drawing, hotspots, memory, overhead, step
 from .contenders import CONTENDERS, Shape
 from .report import Report, machine
 
@@ -41,11 +41,12 @@ def main(context: click.Context) -> None:
 @main.command("all")
 @_save
 def everything(save: bool = False) -> None:
-    """Everything: step, memory and overhead (the default)."""
+    """Everything: step, memory, overhead and drawing (the default)."""
     report = _begin()
     step.run(report)
     memory.run(report)
     overhead.run(report)
+    drawing.run(report)
     _end(report, save)
 
 
@@ -83,6 +84,17 @@ def _overhead(rounds: int | None, save: bool) -> None:
     """Time per recorded operation."""
     report = _begin()
     overhead.run(report, rounds or 40)
+    _end(report, save)
+
+
+@main.command("drawing")
+@_rounds
+@click.option("--limit", type=click.FloatRange(1), default=120.0, show_default=True, help="Seconds for plain dot.")
+@_save
+def _drawing(rounds: int | None, limit: float, save: bool) -> None:
+    """Time to draw unrolled RNNs of 50 to 10,000 nodes, beside plain dot."""
+    report = _begin()
+    drawing.run(report, rounds or 3, limit)
     _end(report, save)
 
 

@@ -38,7 +38,7 @@ def test_docs_run_as_doctests(page):
         encoding="utf-8",
     )
     assert failed == 0
-    assert tried > 0 or page == "docs/design.md"
+    assert tried > 0 or page in ("docs/design.md", "docs/gallery.md")
 
 
 def test_contributing_example_is_the_code():

@@ -203,6 +203,9 @@ PUBLIC = {
         "draw",
     ],
     "tinygrad_rnn.nn": [
+        "GRUCell",
+        "LSTMCell",
+        "LSTMState",
         "Linear",
         "Module",
         "RNN",

@@ -1,25 +1,34 @@
-"""The command line: `tinygrad-rnn compare`.
+"""The command line: `tinygrad-rnn compare` and `tinygrad-rnn draw`.
 
-Exit codes: 0 all ways agree, 1 they don't, 2 unusable input (one line on stderr).
+Exit codes: 0 all ways agree (or the picture is drawn), 1 they don't, 2 unusable input (one line on stderr).
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import webbrowser
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from .bptt import SLIDES
-from .bptt.compare import TOLERANCE, Comparison, compare, draw_parameters, slides_by_tape
-from .draw import DrawingError, draw
+from .bptt.compare import TOLERANCE, CharRNN, Comparison, Step, compare, draw_parameters, slides_by_tape
+from .draw import Drawing, DrawingError, draw
+from .graph import graph, record_cotangents, record_values
+from .nn import GRUCell, LSTMCell, LSTMState, Module
+from .nn.functional import cross_entropy
+from .ops import tensor
+from .scan import unroll
 from .tape import Tensor
-from .text import characters, default_text, read_text
+from .text import Characters, characters, default_text, read_text
 
 __all__ = ["main"]
 
@@ -30,11 +39,47 @@ def cli() -> None:
     """An autodiff framework in which backpropagation through time falls out of the generic backward pass."""
 
 
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def _text_options(steps: int, hidden: int) -> Callable[[Command], Command]:
+    """The options that say what is read, and by how large a model."""
+    options = (
+        click.option("--text", metavar="FILE", help="The text to read, in UTF-8.  [default: Python's documentation]"),
+        click.option("--steps", default=steps, show_default=True, help="How many characters to unroll over."),
+        click.option("--start", default=0, show_default=True, help="The character to start from, counted from 0."),
+        click.option("--hidden", default=hidden, show_default=True, help="The size of the hidden state."),
+    )
+
+    def with_options(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return with_options
+
+
+def _read(text: str | None, steps: int, start: int, hidden: int, seed: int) -> Characters:
+    """What is to be read, once everything that was asked for is seen to be possible."""
+    for name, value, least in (("hidden", hidden, 1), ("seed", seed, 0)):
+        if value < least:
+            raise click.ClickException(f"--{name} must be at least {least}, got {value}")
+    try:
+        return characters(default_text() if text is None else read_text(text), steps, start)
+    except OSError as error:
+        raise click.ClickException(f"--text {text}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _too_large(steps: int, hidden: int, found: Characters) -> click.ClickException:
+    return click.ClickException(
+        f"not enough memory for {steps} steps of {hidden} units over {len(found.vocabulary)} characters"
+    )
+
+
 @cli.command("compare")
-@click.option("--text", metavar="FILE", help="The text to read, in UTF-8.  [default: Python's own documentation]")
-@click.option("--steps", default=25, show_default=True, help="How many characters to unroll over.")
-@click.option("--start", default=0, show_default=True, help="The character to start from, counted from 0.")
-@click.option("--hidden", default=64, show_default=True, help="The size of the hidden state.")
+@_text_options(steps=25, hidden=64)
 @click.option("--activation", type=click.Choice(["tanh", "relu", "sigmoid"]), default="tanh", show_default=True)
 @click.option(
     "--seed", default=0, show_default=True, help="Draws the parameters, and the entries for the complex step."
@@ -71,25 +116,13 @@ def compare_command(
             raise click.ClickException(f"--example slides has its own numbers; leave out {', '.join(given)}")
         _compare_slides(as_json, picture)
         return
-    if hidden < 1:
-        raise click.ClickException(f"--hidden must be at least 1, got {hidden}")
-    if seed < 0:
-        raise click.ClickException(f"--seed must be at least 0, got {seed}")
-    try:
-        found = characters(default_text() if text is None else read_text(text), steps, start)
-    except OSError as error:
-        raise click.ClickException(f"--text {text}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
-
+    found = _read(text, steps, start, hidden, seed)
     try:
         with Console(stderr=True).status(f"comparing over {steps} steps, {steps * (steps + 1) // 2} pairs (t, k)"):
             parameters = draw_parameters(len(found.vocabulary), hidden, seed)
             result = compare(parameters, found.xs, found.labels, activation, seed=seed)
     except MemoryError:
-        raise click.ClickException(
-            f"not enough memory for {steps} steps of {hidden} units over {len(found.vocabulary)} characters"
-        ) from None
+        raise _too_large(steps, hidden, found) from None
     drawn = _save(result.output, picture)
     setting = {
         "text": text or "pydoc_data.topics",
@@ -251,16 +284,131 @@ def _compare_slides(as_json: bool, picture: str | None) -> None:
 # ---------------------------------------------------------------------------------------------------- the picture
 
 
-def _save(output: Tensor, picture: str | None) -> str | None:
-    """Draw to a file; a sentence that says what was drawn."""
-    if picture is None:
-        return None
+@cli.command("draw")
+@click.option("--cell", type=click.Choice(["rnn", "lstm", "gru"]), default="rnn", show_default=True)
+@_text_options(steps=5, hidden=4)
+@click.option("--seed", default=0, show_default=True, help="Draws the parameters.")
+@click.option("--view", type=click.Choice(["unrolled", "rolled"]), default="unrolled", show_default=True)
+@click.option("--depth", type=int, help="Fold modules to this many levels: one box a call.")
+@click.option("--path", metavar="FROM:TO[,TO]", help="Fade all but what carries gradient, as in L_3:W_hh.")
+@click.option("--gradients", is_flag=True, help="Write and colour the norms of the gradients; draw the backward edges.")
+@click.option("--values", is_flag=True, help="Write the first few numbers of each value.")
+@click.option("--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True)
+@click.option("--elide/--no-elide", default=None, help="Leave out the steps in the middle.  [default: if over 12]")
+@click.option("--output", metavar="FILE", required=True, help="A .svg, .html (the replay), .png, .pdf or .dot file.")
+@click.option("--open", "show", is_flag=True, help="Open the file in the browser.")
+def draw_command(
+    cell: str,
+    text: str | None,
+    steps: int,
+    start: int,
+    hidden: int,
+    seed: int,
+    view: Any,
+    depth: int | None,
+    path: str | None,
+    gradients: bool,
+    values: bool,
+    theme: Any,
+    elide: bool | None,
+    output: str,
+    show: bool,
+) -> None:
+    """Draw the graph of an RNN, an LSTM or a GRU that predicts real text, each character from those before it.
+
+    The loss of step t is L_t, their sum L. An .html file is a replay of the backward pass. Exit code 0 once the file is
+    written, 2 for unusable input.
+    """
+    found = _read(text, steps, start, hidden, seed)
+    source, targets = _from_and_to(path)
+    replayed = Path(output).suffix.lower() == ".html"
+
+    def drawing() -> Drawing:
+        with ExitStack() as recording:
+            seen = recording.enter_context(record_values()) if values else None
+            loss = _loss(cell, found, hidden, seed)
+            sent = None
+            if gradients or replayed:
+                sent = recording.enter_context(record_cotangents())
+                loss.backward()
+        return draw(
+            graph(loss, values=seen, cotangents=sent),
+            view=view,
+            depth=depth,
+            path=None if path is None else (source, targets),
+            gradients=gradients,
+            values=values,
+            theme=theme,
+            elide=elide,
+        )
+
     try:
-        drawing = draw(output)
+        with Console(stderr=True).status(f"drawing {steps} steps"):
+            click.echo(_drawn(drawing, output, f"--output {output}"))
+    except MemoryError:
+        raise _too_large(steps, hidden, found) from None
+    if show and not webbrowser.open(Path(output).resolve().as_uri()):
+        raise click.ClickException(f"--open: no browser was found; the picture is in {output}")
+
+
+def _from_and_to(path: str | None) -> tuple[str, list[str]]:
+    """FROM:TO,TO as two."""
+    source, _, targets = (path or "").partition(":")
+    names = targets.split(",")
+    if path is not None and not (source and all(names)):
+        raise click.ClickException(f"--path must be FROM:TO or FROM:TO,TO, as in L_3:W_hh,h_0; got {path!r}")
+    return source, names
+
+
+class _Gated(Module):
+    """An LSTM or a GRU in the place of `CharRNN`'s cell: L is the sum of the losses of all steps."""
+
+    def __init__(self, cell: LSTMCell | GRUCell, vocabulary: int, rng: np.random.Generator) -> None:
+        self.cell = cell
+        self.W_hy = tensor(
+            rng.standard_normal((vocabulary, cell.hidden_size)) / cell.hidden_size**0.5, requires_grad=True
+        )
+        self.b_y = tensor(0.1 * rng.standard_normal(vocabulary), requires_grad=True)
+
+    def step(self, state: Any, at: Step) -> tuple[Any, Tensor]:
+        """The next state, and the loss of predicting the next character from it."""
+        state = self.cell(at.x, state)
+        h = state.h if isinstance(state, LSTMState) else state
+        return state, cross_entropy(self.W_hy @ h + self.b_y, at.label)
+
+    def forward(self, found: Characters) -> Tensor:
+        """L."""
+        h_0 = tensor(np.zeros(self.cell.hidden_size), name="h_0")
+        state = LSTMState(h_0, tensor(np.zeros(h_0.shape))) if isinstance(self.cell, LSTMCell) else h_0
+        _, losses = unroll(self.step, state, Step(tensor(found.xs), tensor(found.labels)), output="L")
+        total = losses.sum()
+        total.name = "L"
+        return total  # type: ignore[no-any-return]
+
+
+def _loss(kind: str, found: Characters, hidden: int, seed: int) -> Tensor:
+    """L, with parameters drawn by `seed`."""
+    vocabulary = len(found.vocabulary)
+    if kind == "rnn":
+        return CharRNN(draw_parameters(vocabulary, hidden, seed))(found.xs, found.labels)  # type: ignore[no-any-return]
+    rng = np.random.default_rng(seed)
+    cell = (LSTMCell if kind == "lstm" else GRUCell)(vocabulary, hidden, rng=rng)
+    return _Gated(cell, vocabulary, rng)(found)  # type: ignore[no-any-return]
+
+
+def _save(output: Tensor, picture: str | None) -> str | None:
+    """Draw to a file, if one is wanted; a sentence that says what was drawn."""
+    return None if picture is None else _drawn(lambda: draw(output), picture, f"--draw {picture}")
+
+
+def _drawn(make: Callable[[], Drawing], picture: str, option: str) -> str:
+    """Write a drawing to a file; a sentence that says what was drawn."""
+    try:
+        drawing = make()
         drawing.save(picture)
     except (OSError, ValueError, DrawingError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise click.ClickException(f"--draw {picture}: {reason}") from None
+        raise click.ClickException(f"{option}: {reason}") from None
     return f"Drawn to {Path(picture)}: {drawing.summary}"
 
 

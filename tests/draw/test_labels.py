@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
-from tinygrad_rnn.draw.labels import headline, operand_name, pretty, second_line, text_width, tooltip, visible
+from tinygrad_rnn.draw.labels import details, headline, numbers, operand_name, pretty, text_width, tooltip, visible
 
 from .graphs import Builder
 
@@ -67,12 +69,32 @@ def test_operands_have_names_or_none() -> None:
     assert [operand_name(nodes[i], nodes) for i in (W, x, WT, xT)] == ["W_hh", "", "W_hhᵀ", ""]
 
 
-def test_second_line_has_no_number_without_a_gradient() -> None:
+def test_details_have_no_number_without_a_gradient() -> None:
     b = Builder()
     b.add(shape=(2, 5), norm=None)
     b.add(shape=(5,), norm=0.3377)
     b.add(shape=(), norm=0.0)
-    assert [second_line(node) for node in b.nodes] == ["(2, 5)", "(5,)  ∇ 0.34", "()  ∇ 0"]
+    assert [details(node, shape=True, norm=True) for node in b.nodes] == ["(2, 5)", "(5,)  ∇ 0.34", "()  ∇ 0"]
+    assert [details(node, shape=False, norm=True) for node in b.nodes] == ["", "∇ 0.34", "∇ 0"]
+    assert [details(node, shape=True, norm=False) for node in b.nodes] == ["(2, 5)", "(5,)", "()"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "value", "text"),
+    [
+        ((), (3.14159,), "= 3.1"),
+        ((2,), (0.5, -2.0), "[0.5 −2]"),
+        ((3,), (1.0, 2.0, 3.0), "[1 2 3]"),
+        ((2, 5), (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), "[1 2 3 …]"),
+        ((2,), (float("nan"), float("-inf")), "[nan −inf]"),
+        ((0,), (), "[]"),
+        ((), None, ""),
+    ],
+)
+def test_numbers(shape: tuple[int, ...], value: tuple[float, ...] | None, text: str) -> None:
+    b = Builder()
+    b.add(shape=shape)
+    assert numbers(replace(b.nodes[0], value=value)) == text
 
 
 def test_width_is_generous_for_wide_characters() -> None:

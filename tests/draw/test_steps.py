@@ -22,7 +22,7 @@ def test_no_steps() -> None:
     plan = plan_steps(expression())
     assert plan.times == ()
     assert len(plan.after) == len(plan.nodes) == 10
-    assert choose_columns(plan, max_steps=8, keep=2) == []
+    assert choose_columns(plan) == []
 
 
 def test_an_unstacked_input_goes_to_its_steps_and_the_rest_around_the_loop() -> None:
@@ -35,7 +35,7 @@ def test_an_unstacked_input_goes_to_its_steps_and_the_rest_around_the_loop() -> 
 
 def test_a_stack_between_two_layers_is_before_the_second() -> None:
     plan = plan_steps(layers_between_stacks(3, layers=2))
-    wiring = wire(plan, choose_columns(plan, max_steps=8, keep=2))
+    wiring = wire(plan, choose_columns(plan))
     assert names(plan, plan.before).count("ys") == names(plan, plan.after).count("ys") == 1
     assert len(wiring.downs) == len(wiring.ups) == 3
 
@@ -44,7 +44,7 @@ def test_gaps_skips_and_running_sums() -> None:
     plan = plan_steps(irregular())
     assert plan.times == (1, 3, 4, 7)
     assert names(plan, plan.after) == ["mul", "out"]  # the running sum went to the columns
-    wiring = wire(plan, choose_columns(plan, max_steps=8, keep=2))
+    wiring = wire(plan, choose_columns(plan))
     assert [(line.from_column, line.to_column) for line in wiring.across if not line.adjacent] == [(0, 2), (1, 3)]
     assert names(plan, {i for edge in wiring.around for i in edge}) == ["W", "mul"]
 
@@ -53,7 +53,7 @@ def test_a_loop_that_runs_backwards() -> None:
     plan = plan_steps(bidirectional(4))
     assert {plan.nodes[i].name: c for i, c in plan.carries.items()} == {"f_0": 0, "r_0": 3}
     assert "x_2" in names(plan, plan.members(1))
-    wiring = wire(plan, choose_columns(plan, max_steps=None, keep=2))
+    wiring = wire(plan, choose_columns(plan, elide=False))
     assert sum(line.rightwards for line in wiring.across) == sum(not line.rightwards for line in wiring.across) == 3
 
 
@@ -77,7 +77,7 @@ def test_every_node_has_one_place() -> None:
 
 def test_long_sequences_are_cut() -> None:
     plan = plan_steps(rnn(100, decay=0.5))
-    columns = choose_columns(plan, max_steps=8, keep=2)
+    columns = choose_columns(plan)
     assert [column.title for column in columns] == ["t = 1", "t = 2", "", "t = 99", "t = 100"]
     assert [column.hidden for column in columns] == [False, False, True, False, False]
     low, high = 0.9 * 0.5**97, 0.9 * 0.5**2
@@ -93,25 +93,26 @@ def test_long_sequences_are_cut() -> None:
 
 
 def test_no_range_without_gradients() -> None:
-    (hidden,) = (c for c in choose_columns(plan_steps(rnn(20, norms=False)), max_steps=8, keep=2) if c.hidden)
+    (hidden,) = (c for c in choose_columns(plan_steps(rnn(20, norms=False))) if c.hidden)
     assert hidden.lines == ("⋯", "16 steps", "t = 3 … 18", "144 nodes")
 
 
 def test_when_sequences_are_cut() -> None:
-    def count(steps: int, max_steps: int | None, keep: int = 2) -> int:
-        return len(choose_columns(plan_steps(rnn(steps)), max_steps=max_steps, keep=keep))
+    def count(steps: int, elide: bool | None, keep: int = 2) -> int:
+        return len(choose_columns(plan_steps(rnn(steps)), elide=elide, keep=keep))
 
-    assert count(8, 8) == 8
-    assert count(9, 8) == 5
-    assert count(9, None) == 9
-    assert count(9, 8, keep=3) == 7
-    assert count(9, 8, keep=4) == 9  # a box that hides a single step saves nothing
-    assert count(3, 1, keep=2) == 3
+    assert count(12, None) == 12
+    assert count(13, None) == 5
+    assert count(13, False) == 13
+    assert count(6, True) == 5
+    assert count(9, True, keep=3) == 7
+    assert count(9, True, keep=4) == 9  # a box that hides a single step saves nothing
+    assert count(3, True, keep=2) == 3
 
 
 def test_lines_to_hidden_steps_are_merged() -> None:
     plan = plan_steps(rnn(100))
-    wiring = wire(plan, choose_columns(plan, max_steps=8, keep=2))
+    wiring = wire(plan, choose_columns(plan))
     assert [(line.from_column, line.to_column) for line in wiring.across] == [(0, 1), (1, 2), (2, 3), (3, 4)]
     assert sum(tail == HIDDEN for tail, _ in wiring.ups) == 1
     assert all(head != HIDDEN for _, head in wiring.taps)

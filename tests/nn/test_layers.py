@@ -1,4 +1,4 @@
-"""Linear, RNNCell and RNN against the formula, in NumPy, step by step."""
+"""Linear and RNN against the formula, in NumPy, step by step."""
 
 import re
 from itertools import pairwise
@@ -61,7 +61,7 @@ def test_linear_starts_within_its_bound():
     assert_array_equal(nn.Linear(4, 3, rng=5).weight.data, nn.Linear(4, 3, rng=np.random.default_rng(5)).weight.data)
 
 
-@pytest.mark.parametrize("make", [nn.Linear, nn.RNNCell, nn.RNN])
+@pytest.mark.parametrize("make", [nn.Linear, nn.RNNCell, nn.LSTMCell, nn.GRUCell, nn.RNN])
 def test_default_dtype(make):
     assert {p.dtype for p in make(3, 2).parameters()} == {np.dtype(np.float64)}
     with tg.default_dtype(np.float32):
@@ -69,44 +69,13 @@ def test_default_dtype(make):
     assert {p.dtype for p in make(3, 2, dtype=np.float32).parameters()} == {np.dtype(np.float32)}
 
 
-@pytest.mark.parametrize("make", [nn.Linear, nn.RNNCell, nn.RNN])
+@pytest.mark.parametrize("make", [nn.Linear, nn.RNNCell, nn.LSTMCell, nn.GRUCell, nn.RNN])
 @pytest.mark.parametrize("size", [0, -1, 2.0, None])
 def test_sizes_are_positive_whole_numbers(make, size):
     with pytest.raises(ValueError, match=f"{make.__name__}: .* must be a positive whole number, got {size}"):
         make(size, 2)
     with pytest.raises(ValueError, match=f"{make.__name__}: .* must be a positive whole number, got {size}"):
         make(2, size)
-
-
-# ----------------------------------------------------------------------------------------------------------- RNNCell
-
-
-@pytest.mark.parametrize("nonlinearity", ACTIVATIONS)
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("batch", [(), (4,)])
-def test_rnn_cell(batch, bias, nonlinearity):
-    cell = nn.RNNCell(3, 2, bias, nonlinearity, rng=0)
-    x, h = rng.normal(size=(*batch, 3)), rng.normal(size=(*batch, 2))
-    state = cell.state_dict()
-    assert list(state) == ["weight_ih", "weight_hh", "bias_ih", "bias_hh"][: 4 if bias else 2]
-    for given, start in ((h, h), (None, np.zeros_like(h))):
-        want = loop(state, [x], start, nonlinearity, "")[1]
-        assert_allclose(cell(x, given).data, want, rtol=1e-13)
-    tg.check_grads(*with_parameters(cell, lambda: cell(x, h)))
-
-
-def test_rnn_cell_errors():
-    cell = nn.RNNCell(3, 2)
-    for x in (np.ones(2), np.ones((4, 2)), np.ones((1, 4, 3)), 1.0):
-        with pytest.raises(ValueError, match=re.escape("RNNCell: x must have shape [B, 3] or [3], got ")):
-            cell(x)
-    for x, h in [((4, 3), (1, 2)), ((4, 3), (2,)), ((3,), (4, 2)), ((4, 3), (4, 3))]:
-        want = [*x[:-1], 2]
-        message = f"RNNCell: h must have shape {want} for x of shape {x}, got {h}"
-        with pytest.raises(ValueError, match=re.escape(message)):
-            cell(np.ones(x), np.ones(h))
-    with pytest.raises(ValueError, match="RNNCell: nonlinearity must be 'tanh' or 'relu', got 'sigmoid'"):
-        nn.RNNCell(3, 2, nonlinearity="sigmoid")
 
 
 # --------------------------------------------------------------------------------------------------------------- RNN

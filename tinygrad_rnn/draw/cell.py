@@ -13,13 +13,18 @@ from typing import Literal
 from .picture import Box, Point
 from .sketch import Layout, Sketch
 
-__all__ = ["Cell", "Side", "sketch_column"]
+__all__ = ["Cell", "Side", "port_room", "sketch_column"]
 
 Side = Literal["left", "right"]
 _FIRST_LANE, _LANE = 9.0, 5.0
 _PORT_GAP = 7.0  # between two lines at the same side of a box
 _CHANNEL, _CHANNEL_GAP, _CHANNELS = 7.5, 3.0, 4  # where, between two rows, lines pass that find a box in their way
 _ANCHOR = "anchor"
+
+
+def port_room(count: int) -> float:
+    """The height of a box at whose side this many lines meet."""
+    return _PORT_GAP * (count + 1)
 
 
 def sketch_column(
@@ -126,8 +131,11 @@ class Cell:
         rank, known = self._wanted[side].get(key, (1 if upwards else 0, y))
         self._wanted[side][key] = (rank, max(y, known))
 
-    def settle(self) -> None:
-        """Give each port its place at the box, and each lane its place in the margin, so that they cross least."""
+    def settle(self, calls: Collection[int] = ()) -> None:
+        """Give each port its place at the box, and each lane its place in the margin, so that they cross least.
+
+        At `calls` ports stand from the top down: what one step gives is then as high as what the next one takes.
+        """
         channels: dict[tuple[float, bool], int] = defaultdict(int)
         for (node, side), ports in sorted(self._ports.items()):
             box = self.boxes[node]
@@ -136,6 +144,8 @@ class Cell:
             step = min(_PORT_GAP, (box.height - 10) / max(len(ports) - 1, 1))
             for k, (_, key) in enumerate(sorted(ports)):
                 offset = (k - (len(ports) - 1) / 2) * step
+                if node in calls:
+                    offset = box.height / 2 - step * (len(ports) - k)
                 if clear:
                     self._stubs[node, key] = (Point(box.x + outwards * box.width / 2, box.y + offset),)
                     continue

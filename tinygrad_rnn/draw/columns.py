@@ -8,7 +8,10 @@ from .heat import short_number
 from .labels import pretty
 from .steps import Plan
 
-__all__ = ["Column", "choose_columns"]
+__all__ = ["MANY_NODES", "Column", "choose_columns"]
+
+MANY_NODES = 300  # more than this nobody reads
+_MANY_STEPS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,8 @@ class Column:
         return bool(self.lines)
 
 
-def choose_columns(plan: Plan, *, max_steps: int | None, keep: int) -> list[Column]:
-    """The columns, left to right. More than `max_steps` steps are cut down to the first and the last `keep`."""
+def choose_columns(plan: Plan, *, elide: bool | None = None, keep: int = 2) -> list[Column]:
+    """The columns, left to right: all, or to `elide` the first and the last `keep`; None elides what is too much."""
     by_column: list[list[int]] = [[] for _ in plan.times]
     for i in plan.nodes:
         if i in plan.column:
@@ -37,7 +40,9 @@ def choose_columns(plan: Plan, *, max_steps: int | None, keep: int) -> list[Colu
         for time, members in zip(plan.times, by_column, strict=True)
     ]
     count = len(shown)
-    if max_steps is None or count <= max_steps or count - 2 * keep < 2:  # a box that hides a single step saves nothing
+    if elide is None:
+        elide = count > _MANY_STEPS or len(plan.nodes) > MANY_NODES
+    if not elide or count - 2 * keep < 2:  # a box that hides a single step saves nothing
         return shown
     middle = shown[keep : count - keep]
     members = tuple(i for column in middle for i in column.members)
@@ -52,7 +57,7 @@ def _summary(plan: Plan, members: Sequence[int], times: Sequence[int]) -> list[s
         node = plan.nodes[i]
         carried = any(plan.column.get(child, plan.column[i]) != plan.column[i] for child in plan.children[i])
         if carried and node.grad_norm is not None:
-            stem = node.name.rstrip("0123456789").rstrip("_") if node.name else ""
+            stem = (node.name or "").split(", ")[-1].rstrip("0123456789").rstrip("_")
             norms.setdefault(pretty(stem) or "carry", []).append(node.grad_norm)
     for name, found in list(norms.items())[:3]:
         finite = [norm for norm in found if math.isfinite(norm)]

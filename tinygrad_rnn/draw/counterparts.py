@@ -5,6 +5,7 @@ look alike.
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+from .cell import port_room
 from .columns import Column
 from .look import Look
 from .steps import Plan
@@ -16,8 +17,8 @@ __all__ = ["common_sizes", "layers", "recurrent"]
 def recurrent(plan: Plan, columns: Sequence[Column], wiring: Wiring, column: int) -> list[int]:
     """The nodes of a column that read the step before, or a first carry in its place."""
     members = set(columns[column].members)
-    heads = [line.head for line in wiring.across if line.to_column == column and line.rightwards]
-    heads += [head for _, head in wiring.carries if head in members]
+    heads = [line.head for line in wiring.into.get(column, ()) if line.rightwards]
+    heads += [head for tail, head in wiring.carries if head in members and plan.carries[tail] == 0]
     if column == 0 and not heads and len(columns) > 1:
         # Zeros that nobody named stand for the first carry: what would read it belongs on the left all the same.
         slots = _slots(plan, columns[1])
@@ -38,6 +39,8 @@ def common_sizes(
     for nodes in counterparts.values():
         wanted = [look.size(plan.nodes[i], texts[i]) for i in nodes]
         largest = (max(width for width, _ in wanted), max(height for _, height in wanted))
+        if not plan.calls.isdisjoint(nodes):  # many lines meet a call at its sides
+            largest = largest[0], max(largest[1], port_room(max(len(plan.nodes[i].parents) for i in nodes)))
         sizes.update(dict.fromkeys(nodes, largest))
     return sizes
 

@@ -17,19 +17,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["DrawingError", "render"]
+__all__ = ["DrawingError", "NoEngineError", "render"]
 
 
 class DrawingError(RuntimeError):
     """A drawing can't be made: no Graphviz, one that failed, crashed or took too long, or a graph too large."""
 
 
+class NoEngineError(DrawingError):
+    """There is no Graphviz on this machine."""
+
+
 def render(texts: Sequence[str], *, layout: str, output: str, what: str, timeout: float) -> bytes:
     """The renderings of DOT `texts` as `output` ("svg", "png", "pdf", "json"), one after the other, in one process.
 
     `layout` is Graphviz's name for it: "dot" places nodes, "nop2" only renders what is placed already. `what` names the
-    drawing in errors. Raises `DrawingError` when there is no Graphviz, or when it fails, complains on stderr of
-    anything but fonts, crashes, or runs for longer than `timeout` seconds.
+    drawing in errors. Raises `NoEngineError` when there is no Graphviz, and `DrawingError` when it fails, complains on
+    stderr of anything but fonts, crashes, or runs for longer than `timeout` seconds.
     """
     command, stdin, engine = _command(texts, layout, output, what)
     doing = f"{what}: {engine}, laying out with {layout!r} as {output}"
@@ -43,17 +47,14 @@ def render(texts: Sequence[str], *, layout: str, output: str, what: str, timeout
         )
     except OSError as error:
         raise DrawingError(f"{doing}, could not be started: {error}") from error
-    with process:
-        try:
-            stdout, stderr = process.communicate(stdin, timeout=timeout)
-        except subprocess.TimeoutExpired:
-            _kill(process)
-            raise DrawingError(
-                f"{doing}, was stopped at the limit of {timeout:g} s; show fewer steps (max_steps=) or raise timeout="
-            ) from None
-        except BaseException:  # a KeyboardInterrupt too: never leave a layout running behind
-            _kill(process)
-            raise
+    try:
+        stdout, stderr = process.communicate(stdin, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise DrawingError(
+            f"{doing}, was stopped at the limit of {timeout:g} s; show less (elide=True, depth=) or raise timeout="
+        ) from None
+    finally:  # after a KeyboardInterrupt too: never leave a layout, or what it started, running behind
+        _kill(process)
     complaint = _complaint(stderr)
     if process.returncode < 0:
         name = signal.Signals(-process.returncode).name
@@ -74,8 +75,9 @@ def _command(texts: Sequence[str], layout: str, output: str, what: str) -> tuple
         return [dot, f"-K{layout}", f"-T{output}"], "\n".join(texts).encode(), f"Graphviz ({dot})"
     spec = importlib.util.find_spec("pygraphviz")  # finds, doesn't import
     if spec is None or spec.origin is None:
-        raise DrawingError(
-            f"{what}: no Graphviz found: neither `dot` on the PATH nor pygraphviz (pip install pygraphviz)"
+        raise NoEngineError(
+            f"{what}: no Graphviz found: neither `dot` on the PATH nor pygraphviz; install either, with "
+            "`apt install graphviz`, `brew install graphviz` or `pip install pygraphviz`; only .dot files need none"
         )
     site = str(Path(spec.origin).parents[1])
     child = str(Path(__file__).with_name("child.py"))
@@ -87,12 +89,17 @@ def _command(texts: Sequence[str], layout: str, output: str, what: str) -> tuple
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End all of its group, itself and what it started, and let go of its pipes."""
     if sys.platform == "win32":
         process.kill()
     else:
-        with contextlib.suppress(ProcessLookupError):  # it ended by itself in the meantime
+        with contextlib.suppress(ProcessLookupError):  # all of it had ended by itself
             os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):  # what it didn't read
+                pipe.close()
+    process.wait()
 
 
 # Which fonts a machine has, and so how wide its text comes out, is its own affair and no fault of the drawing.

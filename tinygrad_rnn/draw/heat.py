@@ -1,15 +1,14 @@
-"""Gradient norms as heat: ColorBrewer's OrRd on a log scale, with ink that stays legible on it."""
+"""Gradient norms as heat: a theme's colours on a log scale, with ink that stays legible on them."""
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["DARK_INK", "WHITE", "Heat", "ink_on", "short_number"]
+from .theme import LIGHT, Theme
 
-WHITE = "#ffffff"
-DARK_INK = "#1a2433"
-_BROKEN = "#3f007d"  # an infinite or undefined norm: a violet that no scale contains
-_OR_RD = ("#fff7ec", "#fee8c8", "#fdd49e", "#fdbb84", "#fc8d59", "#ef6548", "#d7301f", "#b30000", "#7f0000")
+__all__ = ["Heat", "ink_on", "short_number"]
+
+_INKS = ("#1a2433", "#ffffff", "#000000")  # the first that is legible; one of the last two always is
 _DECADES_AT_MOST = 6.0  # T = 100 spans 1e-38 to 1: without a floor all that one can still train on would look the same
 _DECADES_AT_LEAST = 1.0  # norms that differ by a percent must not look like a vanishing gradient
 
@@ -21,9 +20,10 @@ class Heat:
     cold: float
     hot: float
     floored: bool = False  # whether there are norms below the cold end
+    theme: Theme = LIGHT
 
     @classmethod
-    def of(cls, norms: Iterable[float | None]) -> "Heat | None":
+    def of(cls, norms: Iterable[float | None], theme: Theme = LIGHT) -> "Heat | None":
         """The scale that spans `norms`; None when no node has one, as before a backward pass."""
         known = [norm for norm in norms if norm is not None]
         if not known:
@@ -32,18 +32,30 @@ class Heat:
         hot = max(logs, default=0.0)
         cold = min(logs, default=0.0)
         floor = hot - _DECADES_AT_MOST
-        return cls(cold=min(max(cold, floor), hot - _DECADES_AT_LEAST), hot=hot, floored=cold < floor)
+        cold = min(max(cold, floor), hot - _DECADES_AT_LEAST)
+        return cls(cold, hot, min(logs, default=0.0) < floor or 0.0 in known, theme)
 
-    def fill(self, norm: float | None) -> str:
-        """The colour of a node whose gradient has this norm: white for none and for exactly zero."""
-        if norm is None or norm == 0:
-            return WHITE
+    def share(self, norm: float) -> float:
+        """Where a finite norm stands on the scale: 0 at its cold end and below, 1 at its hot end."""
+        if norm <= 0:
+            return 0.0
+        return min(max((math.log10(norm) - self.cold) / (self.hot - self.cold), 0.0), 1.0)
+
+    def fill(self, norm: float) -> str:
+        """The colour of a node whose gradient has this norm."""
         if not math.isfinite(norm):
-            return _BROKEN
-        share = (math.log10(norm) - self.cold) / (self.hot - self.cold)
-        place = min(max(share, 0.0), 1.0) * (len(_OR_RD) - 1)
-        below = min(int(place), len(_OR_RD) - 2)
-        return _mix(_OR_RD[below], _OR_RD[below + 1], place - below)
+            return self.theme.broken
+        colours = self.theme.heat
+        place = self.share(norm) * (len(colours) - 1)
+        below = min(int(place), len(colours) - 2)
+        return _mix(colours[below], colours[below + 1], place - below)
+
+    def flow(self, norm: float, role: str | None = None) -> tuple[str, float]:
+        """The colour and the width of a line along which a gradient of this norm flows; `role` is its own colour."""
+        if not math.isfinite(norm):
+            return self.theme.broken, 3.0
+        share = self.share(norm)
+        return _mix(self.theme.zero, self.theme.colour(role or "backward"), min(2 * share, 1.0)), 0.6 + 2.2 * share
 
     def ticks(self, count: int = 5) -> list[float]:
         """Norms evenly spread over the scale, cold to hot, for a legend."""
@@ -51,11 +63,20 @@ class Heat:
 
 
 def ink_on(fill: str) -> str:
-    """The text colour that reads on `fill`: white where its relative luminance is low."""
-    red, green, blue = (channel / 255 for channel in _channels(fill))
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return WHITE if luminance < 0.22 else DARK_INK
+    """The text colour that reads on `fill`: the contrast is 4.5 or more, as WCAG wants it."""
+    behind = _luminance(fill)
+    for ink in _INKS:
+        low, high = sorted((behind, _luminance(ink)))
+        if (high + 0.05) / (low + 0.05) >= 4.5:
+            break
+    return ink
+
+
+def _luminance(colour: str) -> float:
+    red, green, blue = (
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (c / 255 for c in _channels(colour))
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def short_number(value: float) -> str:

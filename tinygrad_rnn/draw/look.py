@@ -1,87 +1,103 @@
-"""How nodes look: outline, size, fill and ink by kind and heat; the colours of lines."""
+"""How nodes look: what is written on them, their size, outline, fill and ink by kind and heat."""
+
+from dataclasses import dataclass
 
 from ..graph import GraphNode
-from .heat import DARK_INK, WHITE, Heat, ink_on
-from .labels import second_line, text_width, tooltip
-from .picture import Box, Shape
+from .heat import Heat, ink_on
+from .labels import details, numbers, text_width, tooltip
+from .picture import Box, Outline, Shape
+from .theme import LIGHT, Theme
 
-__all__ = ["CARRY", "EDGE", "FONT_SIZE", "Look", "rail_colour"]
+__all__ = ["CARRY", "EDGE", "FONT_SIZE", "LINE", "Look", "rail_colour"]
 
 FONT_SIZE = 11.0
-EDGE = "#5b6b80"
-CARRY = "#0b3d91"
-# Okabe and Ito's palette, told apart by colour-blind readers too; its yellow is darkened, as lines stand on white.
-_RAILS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a7000", "#56b4e9", "#e69f00", "#000000")
+EDGE, CARRY = "edge", "carry"  # roles, which the theme gives a colour
+LINE = 1.2 * FONT_SIZE  # from one line of text to the next, as Graphviz sets them
 
 
 def rail_colour(number: int) -> str:
-    """The colour of the rail with this number, from 0."""
-    return _RAILS[number % len(_RAILS)]
+    """The role of the rail with this number, from 0: each has its own colour."""
+    return f"rail{number}"
 
 
+@dataclass(frozen=True, slots=True)
 class Look:
     """The look of one drawing's nodes: those of `outputs` stand out, and `heat` colours them all."""
 
-    def __init__(self, heat: Heat | None, outputs: frozenset[int]) -> None:
-        self.heat = heat
-        self.outputs = outputs
+    heat: Heat | None  # None: no norms are written
+    outputs: frozenset[int]
+    theme: Theme = LIGHT
+    shapes: bool = True
+    values: bool = False
 
     def size(self, node: GraphNode, first_line: str) -> tuple[float, float]:
-        """The width and height that two lines of text need, on a grid so that nearly equal nodes are equal."""
-        width = max(text_width(first_line, FONT_SIZE), text_width(second_line(node), FONT_SIZE)) + 14
-        if node.kind != "operation":  # an ellipse has less room in its corners
-            return _on_grid(max(width * 1.2, 58)), 38.0
-        return _on_grid(max(width, 58)), 32.0
+        """The width and height that the lines of text need, on a grid so that nearly equal nodes are equal."""
+        lines = self._lines(node, first_line)
+        if node.kind == "operation":
+            width = max(text_width(line, FONT_SIZE) for line in lines)
+            return _on_grid(max(width + 14, 58)), round(LINE * len(lines) + 7.6, 1)
+        # An ellipse has less room above and below: each line must fit at the height at which it stands.
+        height = round(LINE * len(lines) + 12, 1)
+        width = 0.0
+        for k, line in enumerate(lines):
+            edge = abs(k - (len(lines) - 1) / 2) * LINE + FONT_SIZE / 2
+            width = max(width, text_width(line, FONT_SIZE) / (1 - (2 * edge / height) ** 2) ** 0.5)
+        return _on_grid(max(width + 4, 58)), height
 
     def shape(self, node: GraphNode, first_line: str, box: Box, *, carries: bool = False) -> Shape:
-        """A node with its two lines, in the place that it got; one that `carries` is read by another step."""
-        fill = self.fill(node)
+        """A node with its lines, in the place that it got; one that `carries` is read by another step."""
         border, border_width = EDGE, 0.8
         if carries:
             border, border_width = CARRY, 2.0
         elif node.id in self.outputs:
-            border, border_width = DARK_INK, 2.0
+            border, border_width = "ink", 2.0
+        outline: Outline = "rounded" if node.kind == "operation" else "ellipse"
+        return self._shape(node, self._lines(node, first_line), box, outline, border, border_width)
+
+    def source_line(self, node: GraphNode, name: str) -> str:
+        """The one line of what stands before the loop: a parameter with its shape and its norm."""
+        return "   ".join(self._lines(node, name))
+
+    def source_size(self, node: GraphNode, name: str) -> tuple[float, float]:
+        """The width and height that the one line of a parameter needs."""
+        line = self.source_line(node, name)
+        return _on_grid(max(text_width(line, FONT_SIZE) + 14, 80)), 21.0
+
+    def source(self, node: GraphNode, line: str, box: Box, colour: str) -> Shape:
+        """A parameter, or another value from before the loop, bordered in its rail's colour."""
+        return self._shape(node, (line,), box, "box", colour, 2.2)
+
+    def fill(self, node: GraphNode) -> str:
+        """The colour of a node: its heat, or that of a node without a gradient."""
+        if self.heat is None or node.grad_norm is None:
+            return self.theme.node
+        return self.heat.fill(node.grad_norm)
+
+    def _lines(self, node: GraphNode, first_line: str) -> tuple[str, ...]:
+        """The name and the operation, then the shape and the norm, then the value: what there is and was asked for."""
+        lines = (
+            first_line,
+            details(node, shape=self.shapes, norm=self.heat is not None),
+            numbers(node) if self.values else "",
+        )
+        return tuple(line for line in lines if line) or ("",)
+
+    def _shape(
+        self, node: GraphNode, lines: tuple[str, ...], box: Box, outline: Outline, border: str, border_width: float
+    ) -> Shape:
+        fill = self.fill(node)
         return Shape(
             id=f"n{node.id}",
             box=box,
-            lines=(first_line, second_line(node)),
+            lines=lines,
             tooltip=tooltip(node),
-            outline="rounded" if node.kind == "operation" else "ellipse",
+            outline=outline,
             fill=fill,
             ink=ink_on(fill),
             border=border,
             border_width=border_width,
             font_size=FONT_SIZE,
         )
-
-    def source_line(self, node: GraphNode, name: str) -> str:
-        """The one line of what stands before the loop: a parameter with its shape and its norm."""
-        return f"{name}   {second_line(node)}"
-
-    def source_size(self, node: GraphNode, name: str) -> tuple[float, float]:
-        """The width and height that the one line of a parameter needs."""
-        line = self.source_line(node, name)
-        return _on_grid(max(text_width(line, FONT_SIZE) + 16, 80)), 21.0
-
-    def source(self, node: GraphNode, line: str, box: Box, colour: str) -> Shape:
-        """A parameter, or another value from before the loop, bordered in its rail's colour."""
-        fill = self.fill(node)
-        return Shape(
-            id=f"n{node.id}",
-            box=box,
-            lines=(line,),
-            tooltip=tooltip(node),
-            outline="box",
-            fill=fill,
-            ink=ink_on(fill),
-            border=colour,
-            border_width=2.2,
-            font_size=FONT_SIZE,
-        )
-
-    def fill(self, node: GraphNode) -> str:
-        """The colour of a node: its heat, or white."""
-        return self.heat.fill(node.grad_norm) if self.heat else WHITE
 
 
 def _on_grid(width: float) -> float:

@@ -1,9 +1,14 @@
-"""A drawing whose every part has its place: what the layout hands to the DOT writer. Points (1/72 inch), y upwards."""
+"""A drawing whose every part has its place: what the layout hands to the DOT writer. Points (1/72 inch), y upwards.
+
+Colours are roles of the theme ("edge", "rail3", "faint"), or colours ("#ffffff").
+"""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-__all__ = ["Box", "Frame", "Line", "Picture", "Point", "Shape"]
+__all__ = ["Box", "Frame", "Line", "Outline", "Picture", "Point", "Shape"]
+
+Outline = Literal["rounded", "box", "ellipse", "dashed", "text"]
 
 
 class Point(NamedTuple):
@@ -64,7 +69,7 @@ class Shape:
     box: Box
     lines: tuple[str, ...]
     tooltip: str
-    outline: Literal["rounded", "box", "ellipse", "dashed", "text"]
+    outline: Outline
     fill: str
     ink: str
     border: str
@@ -83,6 +88,8 @@ class Line:
     colour: str
     width: float = 0.8
     dashed: bool = False
+    tooltip: str = ""
+    backward: bool = False  # a twin of another line, along which a gradient flows
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +104,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """All of a drawing; `what` says in errors which one it is."""
+    """All of a drawing; `what` says in errors which one it is. One not `placed` has sizes only, and no curves."""
 
     what: str
     frames: tuple[Frame, ...]
     shapes: tuple[Shape, ...]
     lines: tuple[Line, ...]
+    placed: bool = True

@@ -2,11 +2,11 @@
 
 from .labels import headline
 from .look import EDGE, Look
-from .picture import Line, Picture
+from .picture import Box, Line, Picture
 from .sketch import Sketch, lay_out
 from .steps import Plan
 
-__all__ = ["plain_picture"]
+__all__ = ["plain_picture", "unplaced_picture"]
 
 
 def plain_picture(plan: Plan, look: Look, *, what: str, timeout: float) -> Picture:
@@ -25,3 +25,14 @@ def plain_picture(plan: Plan, look: Look, *, what: str, timeout: float) -> Pictu
         for (tail, head), (curve, tip) in zip(edges, layout.curves, strict=True)
     )
     return Picture(what, (), shapes, lines)
+
+
+def unplaced_picture(plan: Plan, look: Look, *, what: str) -> Picture:
+    """Every node and edge, for a Graphviz elsewhere to lay out: what can be had on a machine without one."""
+    texts = {i: headline(node) for i, node in plan.nodes.items()}
+    edges = [(parent, node.id) for node in plan.nodes.values() for parent in node.parents]
+    edges += [(loop.tail, loop.head) for loop in plan.loops]
+    shapes = tuple(
+        look.shape(node, texts[i], Box(0.0, 0.0, *look.size(node, texts[i]))) for i, node in plan.nodes.items()
+    )
+    return Picture(what, (), shapes, tuple(Line(f"n{a}", f"n{b}", (), None, EDGE) for a, b in edges), placed=False)

@@ -157,8 +157,8 @@ def _to_neighbour(stage: Stage, line: Across) -> tuple[Point, ...]:
     tail_frame, head_frame = stage.frames[line.from_column], stage.frames[line.to_column]
     leave_x = tail_frame.right if leave == "right" else tail_frame.left
     arrive_x = head_frame.left if arrive == "left" else head_frame.right
-    out = [] if line.tail == HIDDEN else _stub(stage, line.tail, f"out:{leave}")
-    into = [] if line.head == HIDDEN else _stub(stage, line.head, f"in:{line.tail}")
+    out = [] if line.tail == HIDDEN else _stub(stage, line.tail, line.out_key)
+    into = [] if line.head == HIDDEN else _stub(stage, line.head, line.in_key)
     # The box of hidden steps has no nodes to aim at: the line meets it at the height of its other end.
     leave_y = (out or into)[-1].y
     arrive_y = (into or out)[-1].y
@@ -171,22 +171,21 @@ def _to_neighbour(stage: Stage, line: Across) -> tuple[Point, ...]:
 
 def _over_the_top(stage: Stage, line: Across) -> tuple[Point, ...]:
     """Up in the gap beside the tail, along above the frames, down in the gap beside the head."""
-    leave, _ = stage.sides(line)
-    y = stage.frames[0].top + 10 + LANE * stage.skips[line.from_column, line.tail]
+    y = stage.skip_y(stage.skips[line.from_column, line.outlet])
     tail_frame, head_frame = stage.frames[line.from_column], stage.frames[line.to_column]
     if line.tail == HIDDEN:
         corners = [Point(tail_frame.x, tail_frame.top), Point(tail_frame.x, y)]
     else:
-        out = _stub(stage, line.tail, f"out:{leave}")
+        out = _stub(stage, line.tail, line.out_key)
         gap = line.from_column - (0 if line.rightwards else 1)
-        x = stage.gap_x(gap, f"out:{line.tail}")
+        x = stage.gap_x(gap, line.out_key)
         corners = [*out, Point(x, out[-1].y), Point(x, y)]
     if line.head == HIDDEN:
         corners += [Point(head_frame.x, y), Point(head_frame.x, head_frame.top)]
     else:
-        into = _stub(stage, line.head, f"in:{line.tail}")
+        into = _stub(stage, line.head, line.in_key)
         gap = line.to_column - (1 if line.rightwards else 0)
-        x = stage.gap_x(gap, f"in:{line.tail}:{line.from_column}")
+        x = stage.gap_x(gap, line.in_key)
         corners += [Point(x, y), Point(x, into[-1].y), *reversed(into)]
     return rounded(corners)
 

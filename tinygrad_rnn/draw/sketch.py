@@ -7,8 +7,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import graphviz  # type: ignore[import-untyped]
-
 from .engine import render
 from .picture import Box, Point
 
@@ -30,29 +28,16 @@ class Sketch:
 
     def dot(self) -> str:
         """The DOT text."""
-        text = graphviz.Digraph(
-            graph_attr={
-                "rankdir": self.direction,
-                "nodesep": f"{self.node_gap / 72:.3f}",
-                "ranksep": f"{self.rank_gap / 72:.3f}",
-                "newrank": "true",
-            },
-            node_attr={"shape": "box", "fixedsize": "true", "label": ""},
-            edge_attr={"weight": "8", "arrowsize": ".55"},
-        )
+        gaps = f"nodesep={self.node_gap / 72:.3f} ranksep={self.rank_gap / 72:.3f}"
+        text = [f"digraph {{ rankdir={self.direction} {gaps} newrank=true"]
+        text += ['node [shape=box fixedsize=true label=""]', "edge [weight=8 arrowsize=.55]"]
         for name, (width, height) in self.sizes.items():
-            shape = "ellipse" if name in self.ellipses else None
-            text.node(name, width=f"{width / 72:.4f}", height=f"{height / 72:.4f}", shape=shape)
-        for number, (tail, head) in enumerate(self.edges):
-            text.edge(tail, head, id=str(number))
-        for tail, head in self.ties:
-            text.edge(tail, head, style="invis", weight="1")
-        for rank, names in self.ranks:
-            with text.subgraph() as level:
-                level.attr(rank=rank)
-                for name in names:
-                    level.node(name)
-        return str(text.source)
+            shape = " shape=ellipse" if name in self.ellipses else ""
+            text.append(f"{name} [width={width / 72:.4f} height={height / 72:.4f}{shape}]")
+        text += [f"{tail} -> {head} [id={number}]" for number, (tail, head) in enumerate(self.edges)]
+        text += [f"{tail} -> {head} [style=invis weight=1]" for tail, head in self.ties]
+        text += [f"{{ rank={rank} {' '.join(names)} }}" for rank, names in self.ranks]
+        return "\n".join([*text, "}"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,18 @@ from .cell import Cell, Side, sketch_column
 from .columns import Column
 from .counterparts import common_sizes, layers, recurrent
 from .labels import headline, operand_name, text_width
-from .look import EDGE, FONT_SIZE, Look, rail_colour
+from .look import EDGE, FONT_SIZE, LINE, Look, rail_colour
 from .picture import Box
 from .sketch import Sketch, lay_out
 from .steps import Plan
 from .wiring import HIDDEN, Across, Wiring
 
-__all__ = ["LANE", "Stage", "leaves_by_top", "set_stage"]
+__all__ = ["LANE", "TITLE_SIZE", "Stage", "leaves_by_top", "set_stage"]
 
 _GAP = 34.0  # between two columns: room for an S-curve
 _TITLE, _FOOT = 22.0, 14.0  # inside a frame, above and below its nodes
 _LOW = 150.0  # a block of less height goes above the frames
+TITLE_SIZE = 13.0
 LANE = 6.0  # between parallel lines above and below the frames
 
 
@@ -58,6 +59,10 @@ class Stage:
     def sides(self, line: Across) -> tuple[Side, Side]:
         """At which side a line between two columns leaves its tail, and at which it meets its head."""
         return ("right", "left") if line.rightwards else ("left", "right")
+
+    def skip_y(self, lane: int) -> float:
+        """The y of a line above the frames."""
+        return self.frames[0].top + 10 + LANE * lane
 
     def gap_x(self, gap: int, key: str) -> float:
         """The x of a vertical line in the gap to the right of a column (-1: left of the first)."""
@@ -134,7 +139,8 @@ def _texts(plan: Plan, columns: Sequence[Column]) -> dict[int, str]:
     texts = {}
     for i in (*drawn, *plan.after):
         node = plan.nodes[i]
-        operands = [operand_name(plan.nodes[p], plan.nodes) if p in far else None for p in node.parents]
+        named = far if i not in plan.calls else ()  # a call takes too many parameters to name them
+        operands = [operand_name(plan.nodes[p], plan.nodes) if p in named else None for p in node.parents]
         texts[i] = headline(node, operands)
     for i in plan.carries:
         texts[i] = headline(plan.nodes[i])
@@ -149,12 +155,14 @@ def _claim_ports(stage: Stage) -> None:
     wiring, cells, place = stage.wiring, stage.cells, stage.place
     for line in wiring.across:
         leave, arrive = stage.sides(line)
+        # In the same order at both ends, so that parallel lines don't cross.
         if line.tail != HIDDEN:
-            cells[line.from_column].port(line.tail, leave, f"out:{leave}", order=3)
+            cells[line.from_column].port(line.tail, leave, line.out_key, order=3 + line.position / 100)
         if line.head != HIDDEN:
-            cells[line.to_column].port(line.head, arrive, f"in:{line.tail}", order=2)
+            cells[line.to_column].port(line.head, arrive, line.in_key, order=2 + line.position / 100 + line.loops)
     for tail, head in wiring.carries:
-        cells[place[head]].port(head, stage.carry_side(tail), f"in:{tail}", order=2)
+        position = stage.plan.nodes[head].parents.index(tail)
+        cells[place[head]].port(head, stage.carry_side(tail), f"in:{tail}", order=2 + position / 100)
     for tail, head in wiring.taps:
         if head != HIDDEN:
             cell = cells[place[head]]
@@ -169,7 +177,7 @@ def _claim_ports(stage: Stage) -> None:
         cells[place[tail]].port(tail, "right", "down", order=-1)
         cells[place[tail]].lane("right", f"down:{tail}", tail)
     for cell in cells.values():
-        cell.settle()
+        cell.settle(stage.plan.calls)
 
 
 def leaves_by_top(stage: Stage, node: int) -> bool:
@@ -185,22 +193,25 @@ def _place_columns(stage: Stage) -> None:
     for line in stage.wiring.across:
         if line.adjacent:
             continue
-        stage.skips.setdefault((line.from_column, line.tail), len(stage.skips))
+        stage.skips.setdefault((line.from_column, line.outlet), len(stage.skips))
         if line.tail != HIDDEN:
             gap = line.from_column + (1 if line.rightwards else 0)
-            _note(stage.gaps[gap][0], f"out:{line.tail}")
+            _note(stage.gaps[gap][0], line.out_key)
         if line.head != HIDDEN:
             gap = line.to_column + (0 if line.rightwards else 1)
-            _note(stage.gaps[gap][1], f"in:{line.tail}:{line.from_column}")
+            _note(stage.gaps[gap][1], line.in_key)
     left = max((cell.margin("left") for cell in cells.values()), default=0.0)
     right = max((cell.margin("right") for cell in cells.values()), default=0.0)
     height = max(cell.height for cell in cells.values()) + _TITLE + _FOOT
+    height = max(height, *(LINE * len(column.lines) + 12 for column in stage.columns))
+    lines = max(len(column.lines) for column in stage.columns)
+    height = max(height, 1.2 * FONT_SIZE * lines + _FOOT)
     x = 0.0
     for c, column in enumerate(stage.columns):
         if c:
             x += _gap_width(*stage.gaps[c])
         if c in cells:
-            width = max(left + cells[c].width + right, text_width(column.title, 13) + 24)
+            width = max(left + cells[c].width + right, text_width(column.title, TITLE_SIZE) + 24)
             stage.origins[c] = (x + left, _FOOT)
         else:
             width = max(text_width(line, FONT_SIZE) for line in column.lines) + 28

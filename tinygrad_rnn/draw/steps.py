@@ -9,15 +9,27 @@ Nodes made in a time step belong to that step's column. The others are sorted by
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from ..graph import Graph, GraphNode
+from .fold import Folded
 
-__all__ = ["Plan", "plan_steps"]
+__all__ = ["Loop", "Plan", "plan_steps"]
 
 _Slot = tuple[str, int, int]  # an operation, which of its kind in the step, and which of its arguments
 _NOWHERE: _Slot = ("", -1, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """An edge from one step to another, in a plan that shows one step for all: `forward` in time or not."""
+
+    tail: int
+    head: int
+    position: int  # of the argument that it is
+    outlet: int
+    forward: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +43,27 @@ class Plan:
     carries: Mapping[int, int]  # first carries, and the column that reads each
     before: tuple[int, ...]
     after: tuple[int, ...]
+    outlets: Mapping[tuple[int, int], int] = field(default_factory=dict)  # as in `Folded`
+    calls: frozenset[int] = frozenset()
+    loops: tuple[Loop, ...] = ()
+    rolled: int = 0  # for how many steps the only one stands
+
+    def arguments(self, node: int) -> Iterator[tuple[int, int, int]]:
+        """What a node reads, once each: the position of the argument, the node read, and which result of it."""
+        seen = set()
+        for position, parent in enumerate(self.nodes[node].parents):
+            outlet = self.outlets.get((node, position), parent)
+            if outlet not in seen:
+                seen.add(outlet)
+                yield position, parent, outlet
 
     def members(self, column: int) -> tuple[int, ...]:
         """The nodes of one column."""
         return tuple(i for i in self.nodes if self.column.get(i) == column)
 
 
-def plan_steps(graph: Graph) -> Plan:
-    """Sort the nodes of `graph`; without any time step all of them are `after`."""
+def plan_steps(graph: Graph, folded: Folded | None = None) -> Plan:
+    """Sort the nodes of `graph`, which `folded` may have boxes in; without any time step all of them are `after`."""
     nodes = {node.id: node for node in graph.nodes}
     children: dict[int, list[int]] = {i: [] for i in nodes}
     for node in graph.nodes:
@@ -60,6 +85,8 @@ def plan_steps(graph: Graph) -> Plan:
         carries=carries,
         before=tuple(i for i in nodes if i in leads_to_step and i not in column and i not in carries),
         after=tuple(i for i in after if i not in column),
+        outlets=folded.outlets if folded else {},
+        calls=folded.calls if folded else frozenset(),
     )
 
 

@@ -2,11 +2,11 @@
 
 from ..graph import GraphNode
 from .columns import Column
-from .heat import DARK_INK
+from .labels import text_width
 from .look import FONT_SIZE, Look
-from .picture import Frame, Picture, Shape
+from .picture import Box, Frame, Picture, Shape
 from .route import HIDDEN_ID, lines_of
-from .stage import Stage, set_stage
+from .stage import TITLE_SIZE, Stage, set_stage
 from .steps import Plan
 from .wiring import HIDDEN, wire
 
@@ -46,9 +46,20 @@ def _shapes(stage: Stage, look: Look) -> list[Shape]:
     for column, frame in zip(stage.columns, stage.frames, strict=True):
         if column.hidden:
             shapes.append(
-                Shape(HIDDEN_ID, frame, column.lines, "", "dashed", "none", DARK_INK, "#9aa8bb", 1.0, FONT_SIZE)
+                Shape(HIDDEN_ID, frame, column.lines, "", "dashed", "none", "ink", "frame_border", 1.0, FONT_SIZE)
             )
+    if stage.plan.loops:
+        shapes.append(_how_often(stage))
     return shapes
+
+
+def _how_often(stage: Stage) -> Shape:
+    """How many steps a rolled drawing stands for, beside the edges that lead back."""
+    text = f"×{stage.plan.rolled:,}"
+    width = text_width(text, TITLE_SIZE) + 4
+    left = min(p.x for line in lines_of(stage) for p in line.curve if p.y > stage.frames[0].top)
+    box = Box(left - 4 - width / 2, stage.skip_y(0), width, 16.0)
+    return Shape("times", box, (text,), "", "text", "none", "carry", "none", font_size=TITLE_SIZE)
 
 
 def _carrying(stage: Stage) -> set[int]:
@@ -62,4 +73,4 @@ def _carrying(stage: Stage) -> set[int]:
 
 
 def _kind(node: GraphNode) -> tuple[str, str]:
-    return node.op, (node.name or "").rstrip("0123456789")
+    return node.op, (node.name or "").split(", ")[-1].rstrip("0123456789")

@@ -1,7 +1,7 @@
 """Which lines an unrolled drawing has, and of what kind, before any of them has a place."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .columns import Column
 from .steps import Plan
@@ -13,12 +13,19 @@ HIDDEN = -1  # stands for any node inside the box of hidden steps
 
 @dataclass(frozen=True, slots=True)
 class Across:
-    """A line between two columns; `tail` or `head` is `HIDDEN` where that end is in the box of hidden steps."""
+    """A line between two columns; `tail` or `head` is `HIDDEN` where that end is in the box of hidden steps.
+
+    In a rolled drawing both columns are the same. `outlet` is the result of the tail that it carries. `position` is
+    where lines to the same box come in, one above the other: 0 for a head that takes no more than one from a column.
+    """
 
     tail: int
     head: int
     from_column: int
     to_column: int
+    outlet: int
+    position: int
+    rightwards: bool  # whether it leads forward in time
 
     @property
     def adjacent(self) -> bool:
@@ -26,9 +33,19 @@ class Across:
         return abs(self.from_column - self.to_column) == 1
 
     @property
-    def rightwards(self) -> bool:
-        """Whether it leads forward in time."""
-        return self.from_column < self.to_column
+    def loops(self) -> bool:
+        """Whether it leads back to its own column, in a rolled drawing."""
+        return self.from_column == self.to_column
+
+    @property
+    def out_key(self) -> str:
+        """The name of the port at its tail: lines that carry the same leave together."""
+        return f"out:{'right' if self.rightwards else 'left'}:{self.outlet}"
+
+    @property
+    def in_key(self) -> str:
+        """The name of the port at its head."""
+        return f"in:{self.outlet}:{self.position}:{self.from_column}"
 
 
 @dataclass(slots=True)
@@ -37,6 +54,7 @@ class Wiring:
 
     inner: list[list[tuple[int, int]]]  # per column
     across: list[Across] = field(default_factory=list)
+    into: dict[int, list[Across]] = field(default_factory=dict)  # the same by the column that they lead to
     carries: list[tuple[int, int]] = field(default_factory=list)  # first carry -> its reader
     taps: list[tuple[int, int]] = field(default_factory=list)  # before the loop -> a step (or `HIDDEN`)
     ups: list[tuple[int, int]] = field(default_factory=list)  # a step (or `HIDDEN`) -> after the loop
@@ -54,19 +72,28 @@ def wire(plan: Plan, columns: Sequence[Column]) -> Wiring:
     hidden = {c for c, column in enumerate(columns) if column.hidden}
     before, after = set(plan.before), set(plan.after)
     wiring = Wiring(inner=[[] for _ in columns])
-    across: dict[Across, None] = {}
+    across: dict[Across, Across] = {}  # all that end in the hidden steps do so at one place
     merged: dict[tuple[int, int, int], None] = {}  # kind, tail, head
     taps, ups, downs = 0, 1, 2
 
     def end(i: int) -> int:
         return HIDDEN if place[i] in hidden else i
 
-    for head, node in plan.nodes.items():
-        for tail in dict.fromkeys(node.parents):
+    for head in plan.nodes:
+        for position, tail, outlet in plan.arguments(head):
             edge = (tail, head)
             if tail in place and head in place:
                 if place[tail] != place[head]:
-                    across[Across(end(tail), end(head), place[tail], place[head])] = None
+                    line = Across(
+                        end(tail),
+                        end(head),
+                        place[tail],
+                        place[head],
+                        outlet if end(tail) != HIDDEN else HIDDEN,
+                        position if (head, position) in plan.outlets else 0,
+                        place[tail] < place[head],
+                    )
+                    across.setdefault(replace(line, position=0) if end(head) == HIDDEN else line, line)
                 elif place[tail] not in hidden:
                     wiring.inner[place[tail]].append(edge)
             elif tail in plan.carries:
@@ -79,7 +106,12 @@ def wire(plan: Plan, columns: Sequence[Column]) -> Wiring:
                 merged[ups if head in after else downs, end(tail), head] = None
             else:
                 wiring.after.append(edge)
-    wiring.across = list(across)
+    wiring.across = list(across.values())
+    wiring.across += [
+        Across(loop.tail, loop.head, 0, 0, loop.outlet, loop.position, loop.forward) for loop in plan.loops
+    ]
+    for line in wiring.across:
+        wiring.into.setdefault(line.to_column, []).append(line)
     wiring.taps = _visible_taps((tail, head) for kind, tail, head in merged if kind == taps)
     wiring.ups = [(tail, head) for kind, tail, head in merged if kind == ups]
     wiring.downs = [(tail, head) for kind, tail, head in merged if kind == downs]
