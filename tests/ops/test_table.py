@@ -1,9 +1,7 @@
 """What every operation promises, checked on every row of the table."""
 
-import functools
 import importlib
 import inspect
-import operator
 import pkgutil
 
 import numpy as np
@@ -159,29 +157,6 @@ def test_a_recorded_backward_gives_the_same_gradients(row, case):
     recorded = autograd.grad(row.f(*xs, **case.kwargs), xs, ct, create_graph=True)
     for a, b in zip(plain, recorded, strict=True):
         assert_array_equal(b.data, a)
-
-
-def in_torch(torch, row, case):
-    """The case in PyTorch: value and gradients for a cotangent."""
-    xs = [torch.tensor(a, requires_grad=True) for a in case.arrays]
-    f = functools.partial(row.torch, torch) if callable(row.torch) else operator.attrgetter(row.torch)(torch)
-    out = f(*xs, **case.kwargs)
-    ct, _ = directions(case, out)
-    out.backward(torch.tensor(ct))
-    return out.detach().numpy(), [np.zeros(x.shape) if x.grad is None else x.grad.numpy() for x in xs]
-
-
-@every
-def test_gradients_are_pytorchs(row, case):
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: the comparison with it is skipped")
-    if row.torch is None:
-        return
-    value, grads = in_torch(torch, row, case)
-    out = row.f(*leaves(case), **case.kwargs)
-    assert_allclose(out.data, value, rtol=1e-12, atol=1e-13)
-    ct, _ = directions(case, out)
-    for got, want in zip(gradients(row, case, leaves(case), ct), grads, strict=True):
-        assert_allclose(got, want, rtol=1e-11, atol=1e-12)
 
 
 # -------------------------------------------------------------------------------------------------------------- batches

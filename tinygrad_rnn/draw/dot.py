@@ -2,11 +2,11 @@
 
 from .labels import dot_text, dot_tooltip, text_width
 from .picture import Line, Picture, Point, Shape
+from .svg import FONT
 from .theme import LIGHT, Theme
 
 __all__ = ["to_dot"]
 
-_FONT = "Helvetica,Arial,DejaVu Sans,sans-serif"  # in this order; labels leave room for the widest
 _STYLES = {
     "rounded": ("box", "rounded,filled"),
     "box": ("box", "filled"),
@@ -25,11 +25,11 @@ def to_dot(picture: Picture, theme: Theme = LIGHT) -> str:
         outputorder="edgesfirst",
         pad="0.2",
         bgcolor=theme.paper,
-        fontname=_FONT,
+        fontname=FONT,
         rankdir=None if picture.placed else "LR",
     )
     text.append(settings)
-    text.append(_statement("node", fixedsize="true", fontname=_FONT, margin="0"))
+    text.append(_statement("node", fixedsize="true", fontname=FONT, margin="0"))
     text.append(_statement("edge", arrowsize=".55"))
     shapes = {shape.id: shape for shape in picture.shapes}
     if any(shape.ink == "faint" for shape in picture.shapes):

@@ -22,7 +22,7 @@ from .replay import notebook_frame, replay_page
 from .rolled import roll
 from .route import HIDDEN_ID
 from .steps import Plan, plan_steps
-from .svg import finished_svg
+from .svg import to_svg
 from .theme import THEMES
 from .twins import with_twins
 from .unrolled import unrolled_picture
@@ -70,8 +70,10 @@ class Drawing:
 
     @cached_property
     def svg(self) -> str:
-        """The SVG text, a whole document. Raises `DrawingError` when Graphviz fails or takes too long."""
-        return finished_svg(self._render("svg"), title=self._title, description=self.summary)
+        """The SVG text, a whole document. Raises `DrawingError` where there was no Graphviz to lay it out."""
+        if not self.picture.placed:
+            return self._render("svg").decode()
+        return to_svg(self.picture, THEMES[self._theme], title=self._title, description=self.summary)
 
     @cached_property
     def html(self) -> str:
