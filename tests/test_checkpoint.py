@@ -239,7 +239,9 @@ def test_its_name_is_kept():
 def test_random_numbers_are_found_out():
     x = tg.tensor(X, requires_grad=True)
     y = checkpoint(lambda x: x * rng.normal(size=3))(x)
-    with pytest.raises(RuntimeError, match="gave other results than the first time, or read other tensors; it must not draw random"):
+    with pytest.raises(
+        RuntimeError, match="gave other results than the first time, or read other tensors; it must not draw random"
+    ):
         y.sum().backward()
     assert x.grad is None
 

@@ -207,3 +207,9 @@ def test_all_of_it_together(view: str, depth: int | None, elide: bool) -> None:
         assert len(ids) == len(set(ids))
         assert {end for line in drawing.picture.lines for end in (line.tail, line.head)} <= set(ids)
         assert drawing.dot == draw(graph, view=view, depth=depth, elide=elide, gradients=True).dot  # type: ignore[arg-type]
+
+
+def test_a_path_with_gradients_says_whose_norms_they_are() -> None:
+    said = draw(rnn(3), path=("h_2", "W_hh"), gradients=True).summary
+    assert "the norms are those of the last backward, which need not have begun at h₂" in said
+    assert "norms" not in draw(rnn(3), path=("h_2", "W_hh")).summary

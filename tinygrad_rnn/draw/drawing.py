@@ -186,7 +186,7 @@ def draw(
         picture = with_legend(picture, heat, colours, missing=missing)
     if title is not None and picture.placed:
         picture = with_title(picture, title)
-    summary = _summary(called, plan, columns, shown, depth, path, chosen=elide is None)
+    summary = _summary(called, plan, columns, shown, depth, path, gradients, chosen=elide is None)
     return Drawing(
         picture,
         whole,
@@ -228,6 +228,7 @@ def _summary(
     shown: int,
     depth: int | None,
     path: tuple[str, str | Sequence[str]] | None,
+    gradients: bool,
     *,
     chosen: bool,
 ) -> str:
@@ -244,6 +245,8 @@ def _summary(
     if path is not None:
         goals = [path[1]] if isinstance(path[1], str) else path[1]
         said.append(f"faded is what carries no gradient from {pretty(path[0])} to {', '.join(map(pretty, goals))}")
+        if gradients:
+            said.append(f"the norms are those of the last backward, which need not have begun at {pretty(path[0])}")
     if len(said) > 1:
         said.append(f"{shown:,} nodes")
     if shown > MANY_NODES:
