@@ -76,7 +76,7 @@ def inward(axis: tuple[int, ...]) -> tuple[int, ...]:
     batch=lambda x, shape: reshape(x, (len(x), *shape)),
 )
 def _reshape(x: ArrayLike, *, shape: tuple[int, ...]) -> Any:
-    return np.reshape(x, shape)
+    return np.asarray(x).reshape(shape)
 
 
 def reshape(x: ArrayLike, shape: SupportsIndex | Sequence[SupportsIndex]) -> Tensor:
