@@ -131,7 +131,7 @@ from .ops import (
     zeros_like,
 )
 from .primitive import primitive
-from .scan import unroll
+from .scan import scan
 from .scope import Scope, scope
 from .tape import Node, Tensor, enable_grad, no_grad
 from .transforms import grad, hvp, jvp, value_and_grad, vjp
@@ -285,7 +285,6 @@ __all__ = [
     "transpose",
     "tril",
     "triu",
-    "unroll",
     "unstack",
     "value_and_grad",
     "var",

@@ -21,7 +21,7 @@ from .tape import Array, Node, Tensor, enable_grad, innermost
 from .turned import backward_pass
 from .watch import Watcher, watchers
 
-__all__ = ["backward", "cotangent_for", "pull", "pull_plain", "recorded", "walk"]
+__all__ = ["backward", "cotangent_for", "fitted", "pull", "pull_plain", "recorded", "walk"]
 
 
 def backward(output: Tensor, cotangent: npt.ArrayLike | Tensor | None = None, *, retain_graph: bool = False) -> None:
@@ -140,7 +140,7 @@ def walk(
 
 def _seen(watching: Sequence[Watcher], since: int, source: Node, target: Node, part: Any) -> Any:
     """What a rule gave, as it will be added up, once the watchers have seen it."""
-    part = _fitted(part, target)
+    part = fitted(part, target)
     for watcher in watching if target.index >= since else ():
         watcher.contributed(source, target, part)
     return part
@@ -157,7 +157,7 @@ class _Sums:
     def add(self, node: Node, ct: Any, use: tuple[Any, ...] = ()) -> None:
         """Add what a rule made of `use` (or a root's cotangent) to a node's total."""
         if ct.shape != node.shape or ct.dtype != node.dtype:
-            ct = _fitted(ct, node)
+            ct = fitted(ct, node)
         total = self.totals.get(node)
         if total is None:
             self.totals[node] = ct
@@ -204,7 +204,7 @@ def _is_fresh(part: Any, use: tuple[Any, ...]) -> bool:
     return True
 
 
-def _fitted(ct: Any, node: Node) -> Any:
+def fitted(ct: Any, node: Any) -> Any:
     """A rule's result in the shape and dtype of the argument: summed over what was broadcast."""
     if ct.shape != node.shape:
         lead = ct.ndim - len(node.shape)

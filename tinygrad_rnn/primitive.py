@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, ParamSpec, TypeAlias
 
 import numpy as np
@@ -17,7 +18,7 @@ from .seal import Seal, find, seal
 from .tape import Array, Lifted, Node, Tensor, grad_enabled, innermost
 from .watch import watchers
 
-__all__ = ["Plan", "Primitive", "Rule", "not_differentiable", "primitive", "record", "shape_of"]
+__all__ = ["Lowering", "Plan", "Primitive", "Rule", "not_differentiable", "primitive", "record", "shape_of"]
 
 P = ParamSpec("P")
 Rule: TypeAlias = Callable[..., Any]
@@ -58,6 +59,35 @@ def _places(names: list[str], asked: tuple[str, ...]) -> tuple[int, ...] | None:
     return None if list(asked) == names else tuple(names.index(name) for name in asked)
 
 
+Shape: TypeAlias = tuple[int, ...]
+Part: TypeAlias = tuple[int, int, int]  # axis, start, stop
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """What a compiled loop may know of a primitive besides its rules. Whatever isn't said costs speed, nothing else.
+
+    Args:
+        numpy: the NumPy function that it is, which takes the array for the result as its last argument.
+        formula: the same function in simpler operations.
+        algebra: its part in sums and products, which may be regrouped.
+        part: of `(keywords, shape of x)`: which part of x it is, if it is one along one axis: `(axis, start, stop)`.
+        view: the result shares memory with the argument, always.
+        pieces: of `(keywords, shapes)`: where its arguments are, side by side, in the result, if that is all there is.
+        rows: a product that treats every row of its first argument alike, on as many leading axes as it has.
+        summed: Σ_k f(x_k, y_k) of arguments along a new first axis, as one product.
+    """
+
+    numpy: Callable[..., Any] | None = None
+    formula: Callable[..., Any] | None = None
+    algebra: Literal["sum", "difference", "product", "negative"] | None = None
+    part: Callable[[dict[str, Any], Shape], Part | None] | None = None
+    view: bool = False
+    pieces: Callable[[dict[str, Any], Sequence[Shape]], list[Part] | None] | None = None
+    rows: bool = False
+    summed: Callable[..., Any] | None = None
+
+
 class Primitive:
     """A NumPy function and its derivative: `forward`, one rule per argument, and the kind, which gives the rest.
 
@@ -75,6 +105,7 @@ class Primitive:
         rules: Sequence[Rule | None] | Rule,
         pooled: dict[int, Rule] | None = None,
         batch: Rule | None = None,
+        lowering: Lowering | None = None,
     ) -> None:
         self.forward = forward
         self.name = forward.__name__.strip("_")
@@ -94,6 +125,8 @@ class Primitive:
         self.pooled = pooled or {}
         self.batch = batch
         self.batch_is_told = batch is not None and "batched" in inspect.signature(batch).parameters
+        self.apply: Callable[..., Any] = forward  # the operation that records it, once there is one
+        self.lowering = lowering or Lowering(numpy=_ufunc(self))
         self.plans: dict[int, Plan] = {}
 
     def residual(self, name: str, args: Sequence[Any], out: Any, kwargs: dict[str, Any]) -> Any:
@@ -129,6 +162,13 @@ class Primitive:
         return found
 
 
+def _ufunc(prim: Primitive) -> Callable[..., Any] | None:
+    """NumPy's own elementwise function, which an elementwise primitive that has its name is."""
+    found = getattr(np, prim.name, None)
+    same = isinstance(found, np.ufunc) and prim.kind == "elementwise" and found.nin == len(prim.arguments)
+    return found if same else None
+
+
 def shape_of(x: Any) -> tuple[int, ...]:
     """The shape of an array, a tensor of any kind, a number or nested lists."""
     if isinstance(x, (np.ndarray, Tensor)):
@@ -147,6 +187,7 @@ def primitive(
     rules: Sequence[Rule | None] | Rule,
     pooled: dict[int, Rule] | None = None,
     batch: Rule | None = None,
+    lowering: Lowering | None = None,
 ) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
     """Make a NumPy function differentiable: arrays positional, settings by keyword.
 
@@ -161,12 +202,13 @@ def primitive(
             examples along a new first axis, as has its result. A rule with a parameter `batched` too is told which
             arguments have that axis; for others, those that don't are spread along it first. Elementwise functions
             need none: that is broadcasting. Without one, the examples are worked out one by one.
+        lowering: what the compiled loop may know of it.
 
     Called on arrays, the function returns a plain array and records nothing; called on tensors, a tensor.
     """
 
     def decorate(forward: Callable[P, Any]) -> Callable[P, Tensor]:
-        prim = Primitive(forward, kind, rules, pooled, batch)
+        prim = Primitive(forward, kind, rules, pooled, batch, lowering)
         plans, recording, watching = prim.plans, grad_enabled.stack, watchers.stack
         shift = 0 if prim.variadic else 1  # the arguments of `f(*xs)` share one rule, and so one bit
 
@@ -210,6 +252,7 @@ def primitive(
             return Tensor(out, node)
 
         apply.primitive = prim  # type: ignore[attr-defined]
+        prim.apply = apply
         return apply
 
     return decorate

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..primitive import primitive, shape_of
+from ..primitive import Lowering, primitive, shape_of
 from ..tape import Array, Lifted, Tensor
 from .elementwise import add, astype, where
 from .shapes import _axis, _sliceable, broadcast_to, concatenate, moveaxis, ravel, reshape, swapaxes
@@ -106,7 +107,38 @@ def _scatter_examples(*cts: Any, indices: tuple[Any, ...], shape: tuple[int, ...
     return _moved(total, axis, 0)
 
 
-@primitive("linear", lambda ct, indices: tuple(ct[index] for index in indices), batch=_scatter_examples)
+def _part(keywords: dict[str, Any], shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+    return _part_at(keywords["index"], shape)
+
+
+def _part_at(index: Any, shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """The one axis that an index of slices cuts, where it starts and where it stops."""
+    parts = _parts(index)
+    if not parts or len(parts) > len(shape) or not all(isinstance(i, slice) and i.step in (None, 1) for i in parts):
+        return None
+    cut = [(axis, *i.indices(n)[:2]) for axis, (i, n) in enumerate(zip(parts, shape, strict=False))]
+    found = [(axis, start, max(start, stop)) for axis, start, stop in cut if (start, stop) != (0, shape[axis])]
+    return found[0] if len(found) == 1 else (0, 0, shape[0]) if not found else None
+
+
+def _scattered_pieces(keywords: dict[str, Any], shapes: Sequence[tuple[int, ...]]) -> list[tuple[int, int, int]] | None:
+    """Where the pieces are, if between them they fill the array and don't overlap."""
+    shape = keywords["shape"]
+    pieces = [_part_at(index, shape) for index in keywords["indices"]]
+    found = [p for p in pieces if p is not None]
+    if len(found) < len(pieces) or len({axis for axis, _, _ in found}) > 1 or len(found) < 2:
+        return None
+    ordered = sorted((start, stop) for _, start, stop in found)
+    edges = [0, *(stop for _, stop in ordered)]
+    return found if [start for start, _ in ordered] == edges[:-1] and edges[-1] == shape[found[0][0]] else None
+
+
+@primitive(
+    "linear",
+    lambda ct, indices: tuple(ct[index] for index in indices),
+    batch=_scatter_examples,
+    lowering=Lowering(pieces=_scattered_pieces),
+)
 def _scatter(*cts: ArrayLike, indices: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
     """Zeros of a shape, with each of `cts` added in at its index: the transpose of reading at those indices."""
     total = np.zeros(shape, np.result_type(*cts))
@@ -128,6 +160,7 @@ def _getitem_examples(x: Any, index: Any) -> Any:
     [lambda ct, index, x_shape: _scatter(ct, indices=(index,), shape=x_shape)],
     pooled={0: lambda cts, indices, shapes: _scatter(*cts, indices=tuple(indices), shape=shapes[0])},
     batch=_getitem_examples,
+    lowering=Lowering(part=_part),
 )
 def _getitem(x: ArrayLike, *, index: Any) -> Any:
     return np.asarray(x)[index]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..primitive import primitive, shape_of
+from ..primitive import Lowering, primitive, shape_of
 from ..tape import Tensor
 from ..turned import turned
 from .elementwise import multiply
@@ -104,11 +104,18 @@ def _aligned(x: Any, ndim: int) -> Any:
     return reshape(x, (size, *(1,) * missing, *shape)) if missing > 0 else x
 
 
+def _sum_of_products(x: Any, y: Any) -> Any:
+    """Σ_k X_k Y_k = [X_1 … X_n] [Y_1; …; Y_n]."""
+    n, rows, inner = x.shape
+    return np.matmul(x.swapaxes(0, 1).reshape(rows, n * inner), y.reshape(n * inner, y.shape[-1]))
+
+
 @primitive(
     "bilinear",
     [_matmul_x, _matmul_y],
     pooled={0: _pooled_matmul_x, 1: _pooled_matmul_y},
     batch=_matmul_batch,
+    lowering=Lowering(np.matmul, rows=True, summed=_sum_of_products),
 )
 def matmul(x: ArrayLike, y: ArrayLike) -> Any:
     """X Y: [..., m, k] and [..., k, n] give [..., m, n]; leading axes broadcast.
@@ -179,7 +186,17 @@ def _inner_batch(x: Any, y: Any, batched: tuple[bool, bool]) -> Any:
     return reshape(matmul(rows, _transpose(columns)), (size, *a, *b))
 
 
-@primitive("bilinear", [_inner_x, _inner_y], pooled={0: _pooled_inner_x, 1: _pooled_inner_y}, batch=_inner_batch)
+def _inner_formula(x: Any, y: Any) -> Any:
+    return matmul(x, _transpose(y)) if y.ndim == 2 else NotImplemented
+
+
+@primitive(
+    "bilinear",
+    [_inner_x, _inner_y],
+    pooled={0: _pooled_inner_x, 1: _pooled_inner_y},
+    batch=_inner_batch,
+    lowering=Lowering(formula=_inner_formula),
+)
 def inner(x: ArrayLike, y: ArrayLike) -> Any:
     """Σ_k x[..., k] y[..., k]: [*a, k] and [*b, k] give [*a, *b]. With a weight [out, in] it is a layer's x Wᵀ.
 

@@ -5,6 +5,7 @@ What picks numbers out by an index array (`repeat`, `pad`) is in `indexing.py`.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from operator import index
@@ -13,7 +14,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..primitive import primitive, shape_of
+from ..primitive import Lowering, primitive, shape_of
 from ..tape import Tensor
 
 __all__ = [
@@ -106,6 +107,7 @@ def ravel(x: ArrayLike) -> Tensor:
     "linear",
     [lambda ct, axes: transpose(ct, tuple(int(i) for i in np.argsort(axes)))],
     batch=lambda x, axes: transpose(x, (0, *inward(axes))),
+    lowering=Lowering(np.transpose, view=True),
 )
 def _transpose(x: ArrayLike, *, axes: tuple[int, ...]) -> Any:
     return np.transpose(x, axes)
@@ -129,6 +131,7 @@ permute_dims = transpose  # two names for one function, as in NumPy
     "linear",
     [lambda ct, axis1, axis2: swapaxes(ct, axis1, axis2)],
     batch=lambda x, axis1, axis2: swapaxes(x, axis1 + 1, axis2 + 1),
+    lowering=Lowering(np.swapaxes, view=True),
 )
 def _swapaxes(x: ArrayLike, *, axis1: int, axis2: int) -> Any:
     return np.swapaxes(x, axis1, axis2)
@@ -225,7 +228,18 @@ def _concatenate_rule(ct: Any, xs_shape: list[tuple[int, ...]], axis: int) -> tu
     return tuple(parts)
 
 
-@primitive("linear", _concatenate_rule, batch=lambda *xs, axis: concatenate(xs, axis + 1))
+def _side_by_side(keywords: dict[str, Any], shapes: Sequence[tuple[int, ...]]) -> list[tuple[int, int, int]]:
+    axis = keywords["axis"]
+    stops = list(itertools.accumulate([shape[axis] for shape in shapes]))
+    return [(axis, start, stop) for start, stop in zip([0, *stops], stops, strict=False)]
+
+
+@primitive(
+    "linear",
+    _concatenate_rule,
+    batch=lambda *xs, axis: concatenate(xs, axis + 1),
+    lowering=Lowering(pieces=_side_by_side),
+)
 def _concatenate(*xs: ArrayLike, axis: int) -> Any:
     try:
         return np.concatenate(xs, axis)

@@ -1,7 +1,11 @@
 """Loops over time."""
 
-from .unrolled import unroll
+from .scan import scan
 
 __all__ = [
-    "unroll",
+    "scan",
 ]
+
+
+def unroll(cell, carry, xs, *, output="y"):  # TEMPORARY until the migration is done
+    return scan(cell, carry, xs, unroll=True)

@@ -1,0 +1,121 @@
+"""A time loop as it was asked for: its cell, carry and inputs, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..ops import asarray, get_default_dtype
+from ..tape import Tensor, no_grad
+from ..tree import NestingError, flatten, map_leaves, map_places
+
+__all__ = ["Loop", "part_names"]
+
+
+class Loop:
+    """carry_t, y_t = cell(carry_{t−1}, x_t) for `length` steps; `reverse` goes through them from the last to the first."""
+
+    def __init__(
+        self, cell: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int | None, reverse: bool
+    ) -> None:
+        if not callable(cell):
+            raise TypeError(f"scan: the cell must be a function of a carry and an input, got {type(cell).__name__}")
+        self.cell, self.reverse = cell, reverse
+        self.carry = map_places(lambda place, c: _tensor(place, c), carry, "carry")
+        self.xs = map_places(lambda place, x: _tensor(place, x), xs, "xs")
+        self.length = self._length(length)
+
+    def _length(self, length: int | None) -> int:
+        if length is not None:
+            if not isinstance(length, (int, np.integer)) or isinstance(length, bool):
+                raise TypeError(f"scan: length must be a whole number, got {length!r}")
+            if length < 0:
+                raise ValueError(f"scan: length must not be negative, got {length}")
+        found: dict[str, int] = {}
+
+        def measure(place: str, x: Tensor) -> None:
+            if x.shape == ():
+                raise ValueError(f"scan: {place} must have a first axis, that of the time steps; got a scalar")
+            found[place] = x.shape[0]
+
+        map_places(measure, self.xs, "xs")
+        if not found:
+            if length is None:
+                raise ValueError("scan: there are no xs, so length must say how many steps to take")
+            return int(length)
+        if len(set(found.values())) > 1:
+            told = ", ".join(f"{place} has {n}" for place, n in found.items())
+            raise ValueError(f"scan: the xs must have one number of steps, along their first axes; {told}")
+        (steps,) = set(found.values())
+        if length is not None and length != steps:
+            raise ValueError(f"scan: length is {length}, but the xs have {steps} steps")
+        return steps
+
+    def order(self) -> range:
+        """The steps' indices, in the order in which they are taken."""
+        return range(self.length - 1, -1, -1) if self.reverse else range(self.length)
+
+    def x(self, i: int) -> Any:
+        """The input of the step with index i."""
+        return map_leaves(lambda x: x[i], self.xs)
+
+    def step(self, carry: Any, x: Any) -> tuple[Any, Any]:
+        """The cell's next carry and y: tensors, the carry of the same nesting, shapes and dtypes as before."""
+        returned = self.cell(carry, x)
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            got = type(returned).__name__ + (f" of {len(returned)}" if isinstance(returned, tuple) else "")
+            raise TypeError(f"scan: the cell must return a pair (carry, y), got a {got}")
+        new, y = returned
+        try:
+            new = map_places(lambda place, _, c: _tensor(place, c), self.carry, "carry", new)
+        except NestingError as error:
+            raise TypeError(f"scan: the cell must return a carry that is nested like the one it gets: {error}") from None
+        map_places(_check_alike, self.carry, "carry", new)
+        return new, map_places(lambda place, leaf: _tensor(place, leaf), y, "y")
+
+    def no_ys(self) -> Any:
+        """The ys of no step at all: what one step would give, on zeros, says their shapes and dtypes."""
+        with no_grad():
+            zeros = map_leaves(lambda x: asarray(np.zeros(x.shape[1:], x.dtype)), self.xs)
+            _, y = self.step(map_leaves(lambda c: c.detach(), self.carry), zeros)
+        return map_leaves(lambda leaf: asarray(np.zeros((0, *leaf.shape), leaf.dtype)), y)
+
+    def parameter_names(self) -> tuple[str, str]:
+        """What the cell calls its carry and its input."""
+        function = getattr(self.cell, "forward", self.cell)
+        code = getattr(getattr(function, "__func__", function), "__code__", None)
+        names = [] if code is None else [n for n in code.co_varnames[: code.co_argcount] if n != "self"]
+        return (names[0], names[1]) if len(names) >= 2 else ("h", "x")
+
+
+def _tensor(place: str, x: Any) -> Tensor:
+    made_of_python_numbers = not isinstance(x, (Tensor, np.ndarray, np.generic))
+    try:
+        if made_of_python_numbers and np.asarray(x).dtype.kind == "f":
+            return asarray(x, get_default_dtype())
+        return asarray(x)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"scan: {place}: {error}") from None
+
+
+def _check_alike(place: str, old: Tensor, new: Tensor) -> None:
+    if new.shape != old.shape:
+        raise ValueError(f"scan: {place} must keep its shape from step to step; it goes from {old.shape} to {new.shape}")
+    if new.dtype != old.dtype:
+        raise TypeError(f"scan: {place} must keep its dtype from step to step; it goes from {old.dtype} to {new.dtype}")
+
+
+def part_names(tree: Any, name: str) -> list[str]:
+    """What the leaves of a tree are called: by fields or keys, or numbered, if the tree has more than one part."""
+    if tree is None:
+        return []
+    if isinstance(tree, dict):
+        parts = {str(key): part for key, part in tree.items()}
+    elif isinstance(tree, (tuple, list)):
+        fields = getattr(tree, "_fields", [f"{name}{i + 1}" for i in range(len(tree))])
+        parts = dict(zip(fields, tree, strict=True))
+    else:
+        return [name]
+    return [leaf for part, below in parts.items() for leaf in part_names(below, part)]

@@ -1,0 +1,284 @@
+"""A loop's program: the functions that run its step forward and backward, block by block of time steps.
+
+Time is worked through in blocks of a few dozen steps: what is done for all steps at once, before and after the loop,
+is done for a block's, so that its numbers are still in the cache when the loop comes to them.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..tape import Array
+from .capture import Capture
+from .differentiate import Backward, backward_step
+from .emit import Emitted, emit
+from .rewrite import EACH, ONCE, PAST, expanded, rewritten
+from .split import COPY, Sections, is_view, split
+from .trace import Equation, Step, Untraceable, Var, is_float
+
+__all__ = ["Derivative", "Forward", "LoopProgram"]
+
+_LOCK = threading.RLock()
+
+
+class LoopProgram:
+    """What a captured step compiles to: a forward, and a derivative for each choice of inputs."""
+
+    def __init__(self, found: Capture) -> None:
+        step = found.step()
+        self.step = rewritten(_with_copied_views(step), _levels(step))
+        self.levels = _all_levels(self.step)
+        self.forward = Forward(self.step, self.levels, set())
+        self._derivatives: dict[Any, Derivative] = {}
+
+    def derivative(self, carry: tuple[bool, ...], xs: tuple[bool, ...], constants: tuple[bool, ...]) -> Derivative:
+        """The forward that keeps what the backward needs, and the backward, by those inputs that need a gradient."""
+        key = (carry, xs, constants)
+        found = self._derivatives.get(key)
+        if found is None:
+            with _LOCK:
+                found = self._derivatives[key] = Derivative(self.step, self.levels, *key)
+        return found
+
+
+def _levels(step: Step) -> dict[Var, int]:
+    return {
+        **dict.fromkeys(step.carry, PAST),
+        **dict.fromkeys(step.xs, EACH),
+        **dict.fromkeys(step.constants, ONCE),
+    }
+
+
+def _all_levels(step: Step) -> dict[Var, int]:
+    levels = _levels(step)
+    for e in step.equations:
+        levels[e.out] = max([levels[a] for a in e.inputs], default=ONCE)
+    return levels
+
+
+def _with_copied_views(step: Step) -> Step:
+    """The step, whose ys are computed by it or are inputs: a view of something else becomes a copy."""
+    equations, ys = list(step.equations), []
+    for y in step.ys:
+        if is_view(y.equation):
+            out = Var(y.shape, y.dtype, y.name)
+            out.equation = Equation(COPY, (y,), {}, out)
+            equations.append(out.equation)
+            y = out
+        ys.append(y)
+    return Step(step.carry, step.xs, step.constants, equations, step.new_carry, ys, step.sums)
+
+
+class Forward:
+    """The forward functions, which keep the ys and the values `kept` of all steps."""
+
+    def __init__(self, step: Step, levels: dict[Var, int], kept: set[Var]) -> None:
+        self.sections = split(expanded(step, levels), _levels(step))
+        self.step = step = self.sections.step
+        inputs = {*step.xs, *step.constants}
+        stored = dict.fromkeys(v for v in (*step.ys, *kept) if v not in inputs)
+        if any(self.sections.levels[v] == ONCE for v in stored):
+            raise Untraceable("one of its outputs is the same in all steps")
+        self.emitted = emit(self.sections, list(stored), "forward", backwards=False)
+        new = {v: i for i, v in enumerate(step.new_carry)}
+        old = {v: i for i, v in enumerate(step.carry)}
+        self.states = sorted(self.emitted.places.states)
+        self.kept_states = {new.get(v, old.get(v)) for v in stored} & set(self.states)
+        self.block = _block(self.sections)
+        self._where = {v: ("state", new[v], 1) if v in new else ("state", old[v], 0) for v in (*old, *new)}
+        self._where |= {v: ("array", i, 0) for i, v in enumerate(self.emitted.stored)}
+        self._where |= {v: ("x", i, 0) for i, v in enumerate(step.xs)}
+        self._where |= {v: ("constant", i, 0) for i, v in enumerate(step.constants)}
+        self._forms = [(v.shape, v.dtype) for v in self.emitted.stored]
+
+    def run(self, length: int, carry: Sequence[Array], xs: Sequence[Array], constants: Sequence[Array]) -> Ran:
+        """All steps."""
+        emitted, block = self.emitted, min(self.block, length)
+        once = emitted.once(*constants)
+        arrays = [np.empty((length, *shape), dtype) for shape, dtype in self._forms]
+        now = list(carry)
+        states: dict[int, Array] = {}
+        for i in self.states:
+            rows = length if i in self.kept_states else block
+            states[i] = np.empty((rows + 1, *now[i].shape), now[i].dtype)
+            states[i][0] = now[i]
+        moving = [i for i in range(len(now)) if i not in states]
+        if block == length:
+            for i, rows in states.items():
+                now[i] = rows
+            ends, _ = emitted.block(length, *now, *xs, *constants, *once, *arrays)
+            for i, end in zip(moving, ends, strict=True):
+                now[i] = end
+            for i, rows in states.items():
+                now[i] = rows[length].copy()
+            return Ran(self, now, xs, constants, arrays, states)
+        for start in range(0, length, block):
+            stop = min(start + block, length)
+            for i, rows in states.items():
+                if i in self.kept_states:
+                    now[i] = rows[start : stop + 1]
+                else:
+                    if start:
+                        rows[0] = rows[block]
+                    now[i] = rows[: stop - start + 1]
+            ends, _ = emitted.block(
+                stop - start, *now, *[x[start:stop] for x in xs], *constants, *once, *[a[start:stop] for a in arrays]
+            )
+            for i, end in zip(moving, ends, strict=True):
+                now[i] = end
+        for i in states:
+            now[i] = now[i][-1].copy()
+        return Ran(self, now, xs, constants, arrays, states)
+
+
+class Ran:
+    """What a forward left behind."""
+
+    def __init__(
+        self, forward: Forward, carry: list[Array], xs: Sequence[Array], constants: Sequence[Array],
+        arrays: list[Array], states: dict[int, Array],
+    ) -> None:
+        self.forward, self.carry, self.xs, self.constants = forward, carry, xs, constants
+        self.arrays, self.states = arrays, states
+
+    def all(self, v: Var, length: int) -> Array:
+        """A value in all steps."""
+        kind, i, shift = self.forward._where[v]
+        if kind == "state":
+            return self.states[i][shift : shift + length]
+        if kind == "array":
+            return self.arrays[i]
+        if kind == "x":
+            return np.asarray(self.xs[i])
+        return np.broadcast_to(self.constants[i], (length, *v.shape)).copy()
+
+
+class Derivative:
+    """A forward and the backward that goes with it, for one choice of inputs that need a gradient."""
+
+    def __init__(
+        self, step: Step, levels: dict[Var, int], carry: tuple[bool, ...], xs: tuple[bool, ...],
+        constants: tuple[bool, ...],
+    ) -> None:
+        found: Backward = backward_step(step, levels, carry, xs, constants, [is_float(y) for y in step.ys])
+        self.carry, self.given, self.xs, self.constants = found.carry, found.ys, found.xs, found.constants
+        backward = rewritten(found.step, {v: found.levels.get(v, EACH) for v in _inputs(found.step)})
+        backward = _with_recomputed(backward, step, levels)
+        known = {v: levels.get(v, EACH) if levels.get(v) == ONCE else EACH for v in _inputs(backward)}
+        known |= dict.fromkeys(backward.carry, PAST) | dict.fromkeys(backward.constants, ONCE)
+        full = expanded(backward, known)
+        self.sections = split(_with_copied_views(_without_nothing(full)), known)
+        self.outputs = [i for i, y in enumerate(full.ys) if y is not None]
+        self.ys = self.sections.step.ys
+        own = {e.out for e in self.sections.step.equations}
+        stored = list(dict.fromkeys(y for y in self.ys if y in own))
+        self.emitted = emit(self.sections, stored, "backward", backwards=True)
+        cts = set(backward.xs)
+        self.kept = [v for v in self.emitted.inputs if v not in cts]
+        self.forward = Forward(step, levels, {v for v in self.kept if v not in set(step.xs)})
+        self.states = sorted(self.emitted.places.states)
+        new = {v: i for i, v in enumerate(self.sections.step.new_carry)}
+        old = {v: i for i, v in enumerate(self.sections.step.carry)}
+        self._where = {v: ("state", old[v], 1) for v in old} | {v: ("state", new[v], 0) for v in new}
+        self._where |= {v: ("array", i, 0) for i, v in enumerate(self.emitted.stored)}
+        self._where |= {v: ("ct", i, 0) for i, v in enumerate(self.sections.step.xs)}
+        self._where |= {v: ("kept", i, 0) for i, v in enumerate(self.kept)}
+        self._where |= {v: ("constant", i, 0) for i, v in enumerate(self.sections.step.constants)}
+        self.block = self.forward.block = min(_block(self.sections), self.forward.block)
+
+    def pull(
+        self, length: int, ran: Ran, deltas: list[Array], cts: Sequence[Array], sums: list[Array] | None
+    ) -> tuple[list[Array], list[Array | None], list[Array]]:
+        """The cotangents of the first carry, of the xs and, added to `sums`, what the constants' are made of."""
+        emitted, block = self.emitted, self.block
+        once = emitted.once(*ran.constants)
+        kept = [ran.all(v, length) for v in self.kept]
+        arrays = [np.empty((length, *v.shape), v.dtype) for v in emitted.stored]
+        kept_states = {i for i in self.states if self.sections.step.carry[i] in self.ys or self.sections.step.new_carry[i] in self.ys}
+        states = {
+            i: np.empty(((length if i in kept_states else min(block, length)) + 1, *deltas[i].shape), deltas[i].dtype)
+            for i in self.states
+        }
+        now = list(deltas)
+        moving = [i for i in range(len(now)) if i not in states]
+        for start in range((length - 1) // block * block, -1, -block):
+            stop = min(start + block, length)
+            n = stop - start
+            for i, rows in states.items():
+                part = rows[start : stop + 1] if i in kept_states else rows[: n + 1]
+                part[n] = now[i] if stop == length else (part[n] if i in kept_states else now[i][0])
+                now[i] = part
+            whole = n == length
+            ends, totals = emitted.block(
+                n, *now,
+                *(cts if whole else [c[start:stop] for c in cts]),
+                *(kept if whole else [k[start:stop] for k in kept]),
+                *ran.constants, *once,
+                *(arrays if whole else [a[start:stop] for a in arrays]),
+            )
+            for i, end in zip(moving, ends, strict=True):
+                now[i] = end
+            if sums is None:
+                sums = [np.asarray(t) for t in totals]
+            else:
+                sums = [s + t for s, t in zip(sums, totals, strict=True)]
+        for i in states:
+            now[i] = now[i][0]
+        found: dict[str, Any] = {"state": states, "array": arrays, "ct": cts, "kept": kept, "constant": ran.constants}
+        out: list[Array | None] = []
+        for v in self.ys:
+            kind, i, shift = self._where[v]
+            if kind == "state":
+                out.append(found[kind][i][shift : shift + length])
+            elif kind == "constant":
+                out.append(np.broadcast_to(ran.constants[i], (length, *v.shape)))
+            else:
+                out.append(found[kind][i])
+        return now, out, sums or []
+
+    def gradients(self, sums: list[Array], constants: Sequence[Array]) -> list[Any]:
+        """The cotangents of the constants, from what was added up."""
+        return list(self.emitted.finish(*sums, *constants, *self.emitted.once(*constants)))
+
+
+def _inputs(step: Step) -> Iterator[Var]:
+    own = {e.out for e in step.equations}
+    for e in step.equations:
+        yield from (a for a in e.inputs if a not in own)
+    yield from (v for v in step.outputs() if isinstance(v, Var) and v not in own)
+
+
+def _with_recomputed(backward: Step, forward: Step, levels: dict[Var, int]) -> Step:
+    """The backward step, in which views of kept values, and what is the same in all steps, are made anew."""
+    equations = list(backward.equations)
+    while True:
+        first = [
+            v.equation
+            for v in dict.fromkeys(_inputs(Step([], [], [], equations, backward.new_carry, backward.ys, backward.sums)))
+            if v.equation is not None and v not in forward.carry and (is_view(v.equation) or levels.get(v) == ONCE)
+        ]
+        if not first:
+            return Step(
+                backward.carry, backward.xs, backward.constants, equations, backward.new_carry, backward.ys,
+                backward.sums,
+            )
+        equations = [*first, *equations]
+
+
+def _without_nothing(step: Step) -> Step:
+    ys = [y for y in step.ys if y is not None]
+    return Step(step.carry, step.xs, step.constants, step.equations, step.new_carry, ys, step.sums)
+
+
+_CACHE = 1 << 21  # bytes: what a block's rows should fit in
+
+
+def _block(sections: Sections) -> int:
+    """How many steps make a block: enough to make large products, few enough to stay in the cache."""
+    rows = sum(e.out.dtype.itemsize * math.prod(e.out.shape) for e in (*sections.before, *sections.loop, *sections.after))
+    return max(16, min(64, _CACHE // max(1, rows)))

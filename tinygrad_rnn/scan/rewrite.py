@@ -1,0 +1,384 @@
+"""Equations rewritten so that the loop has little to do: sums and products regrouped, slices joined.
+
+What a step computes falls in three levels: what is the same in all steps (ONCE), what differs from step to step but
+doesn't need the step before (EACH), and what does (PAST). A chain of sums and products is regrouped so that what has
+a lower level comes together: (h W + b) + a becomes h W + (b + a), and ((δ k₁) k₂) becomes δ (k₁ k₂). A loop then has
+one sum and one product to do, and the rest is done for all steps at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..ops.elementwise import add, multiply, negative, subtract
+from ..ops.indexing import _getitem
+from ..ops.shapes import _concatenate
+from ..primitive import Part, Primitive
+from .trace import Equation, Operand, Step, Trace, Traced, Var, frozen
+
+__all__ = ["EACH", "ONCE", "PAST", "Rewriting", "expanded", "pruned", "rewritten"]
+
+ONCE, EACH, PAST = 0, 1, 2
+
+ADD, MULTIPLY, NEGATIVE, SUBTRACT, GETITEM, CONCATENATE = (
+    f.primitive  # type: ignore[attr-defined]
+    for f in (add, multiply, negative, subtract, _getitem, _concatenate)
+)
+
+
+class Rewriting(Trace):
+    """Takes equations down in their rewritten form.
+
+    `levels` are the inputs'; values that aren't in it, and that no equation here computes, are EACH.
+    """
+
+    def __init__(self, levels: Mapping[Var, int]) -> None:
+        super().__init__()
+        self.levels = dict(levels)
+        self._known: dict[Hashable, Var] = {}
+        # v = scale · atom + shift, where scale and shift are of a lower level than the atom.
+        self._forms: dict[Var, tuple[Operand, Var, Operand]] = {}
+        self._pieces: dict[Var, list[tuple[Part, Operand]]] = {}
+
+    def level_of(self, x: Operand) -> int:
+        """ONCE, EACH or PAST."""
+        return self.levels.get(x, EACH) if isinstance(x, Var) else ONCE
+
+    def equation(self, prim: Primitive, args: tuple[Operand, ...], kwargs: dict[str, Any]) -> Any:
+        """The value of prim(*args, **kwargs), which may turn out to be there already, or to be a number."""
+        role = prim.lowering.algebra
+        if role is not None and _alike(args):
+            if role == "sum":
+                return self.sum(*args)
+            if role == "difference":
+                return self.sum(args[0], self.product(args[1], -1.0))
+            return self.product(args[0], -1.0 if role == "negative" else args[1])
+        if prim.lowering.part is not None and isinstance(args[0], Var):
+            part = prim.lowering.part(kwargs, args[0].shape)
+            if part is not None:
+                return self.part(args[0], part)
+        if prim.lowering.pieces is not None and len(args) > 1:
+            pieces = prim.lowering.pieces(kwargs, [a.shape for a in args])
+            if pieces is not None:
+                return self.joined(list(zip(pieces, args, strict=True)))
+        return self.plain(prim, args, kwargs)
+
+    def apply(self, prim: Primitive, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """As a trace's, but what has become a number or an array stays one."""
+        out = self.equation(prim, tuple([self.operand(a) for a in args]), kwargs)
+        return Traced(out, self) if isinstance(out, Var) else out
+
+    def plain(self, prim: Primitive, args: tuple[Operand, ...], kwargs: dict[str, Any]) -> Var:
+        """The equation as it is, once."""
+        key = (prim, *[_identity(a) for a in args], frozen(kwargs))
+        out = self._known.get(key)
+        if out is None:
+            out = self._known[key] = super().equation(prim, args, kwargs)
+            self.levels[out] = max([self.level_of(a) for a in args], default=ONCE)
+        return out
+
+    # ---- sums and products
+
+    def _form(self, x: Var, shape: tuple[int, ...]) -> tuple[Operand, Var, Operand]:
+        return self._forms.get(x, (None, x, None)) if x.shape == shape else (None, x, None)
+
+    def _affine(self, scale: Operand, atom: Var, shift: Operand) -> Var:
+        if shift is not None:
+            if _is_number(scale, -1):
+                out = self.plain(SUBTRACT, (shift, atom), {})
+            else:
+                opposite = self._opposite(shift)
+                scaled = self._affine(scale, atom, None)
+                out = self.plain(*((ADD, (scaled, shift)) if opposite is None else (SUBTRACT, (scaled, opposite))), {})
+        elif scale is None:
+            return atom
+        else:
+            out = self.plain(*((NEGATIVE, (atom,)) if _is_number(scale, -1) else (MULTIPLY, (atom, scale))), {})
+        if out is not atom:
+            self._forms[out] = scale, atom, shift
+        return out
+
+    def _opposite(self, x: Operand) -> Operand:
+        """What x is the negative of, if it was made so."""
+        scale, atom, shift = self._forms.get(x, (None, None, None)) if isinstance(x, Var) else (None, None, None)
+        return atom if shift is None and _is_number(scale, -1) else None
+
+    def sum(self, a: Operand, b: Operand) -> Operand:
+        """a + b."""
+        if not isinstance(a, Var) and not isinstance(b, Var):
+            return a + b
+        if _is_number(a, 0) and isinstance(b, Var):
+            return b
+        if _is_number(b, 0) and isinstance(a, Var):
+            return a
+        if not isinstance(a, Var) or (isinstance(b, Var) and self.level_of(a) < self.level_of(b)):
+            a, b = b, a
+        shape = np.broadcast_shapes(a.shape, getattr(b, "shape", ()))
+        k, atom, c = self._form(a, shape)
+        if not isinstance(b, Var) or self.level_of(b) < self.level_of(a):
+            if a.shape != shape:
+                return self.plain(ADD, (a, b), {})
+            return self._affine(k, atom, b if c is None else self.sum(c, b))
+        l, other, d = self._form(b, shape)
+        shift = c if d is None else d if c is None else self.sum(c, d)
+        if atom is other:
+            return self._affine(self.sum(1.0 if k is None else k, 1.0 if l is None else l), atom, shift)
+        if _is_number(l, -1):
+            both = self.plain(SUBTRACT, (self._affine(k, atom, None), other), {})
+        elif _is_number(k, -1):
+            both = self.plain(SUBTRACT, (self._affine(l, other, None), atom), {})
+        else:
+            both = self.plain(ADD, (self._affine(k, atom, None), self._affine(l, other, None)), {})
+        return self._affine(None, both, shift)
+
+    def product(self, a: Operand, b: Operand) -> Operand:
+        """a · b, elementwise."""
+        if not isinstance(a, Var) and not isinstance(b, Var):
+            return a * b
+        if not isinstance(a, Var) or (isinstance(b, Var) and self.level_of(a) < self.level_of(b)):
+            a, b = b, a
+        shape = np.broadcast_shapes(a.shape, getattr(b, "shape", ()))
+        if _is_number(b, 1):
+            return a
+        if isinstance(b, Var) and self.level_of(b) == self.level_of(a):
+            return self.plain(MULTIPLY, (a, b), {})
+        if a.shape != shape:
+            return self.plain(MULTIPLY, (a, b), {})
+        if a in self._pieces and self.level_of(a) == PAST:
+            return self.joined([(p, self.product(x, self._cut(b, p, len(shape)))) for p, x in self._pieces[a]])
+        k, atom, c = self._form(a, shape)
+        if c is not None:
+            k, atom = None, a
+        return self._affine(b if k is None else self.product(k, b), atom, None)
+
+    # ---- parts and what is made of parts
+
+    def part(self, x: Var, part: Part) -> Operand:
+        """x[..., start:stop, ...]."""
+        axis, start, stop = part
+        if (start, stop) == (0, x.shape[axis]):
+            return x
+        found = part_of(x)
+        if found is not None and found[1][0] == axis:
+            parent, (_, first, _) = found
+            return self.part(parent, (axis, first + start, first + stop))
+        for (at, first, last), piece in self._pieces.get(x, ()):
+            if at == axis and first <= start and stop <= last:
+                return self.part(piece, (axis, start - first, stop - first))
+        return self.plain(GETITEM, (x,), {"index": (slice(None),) * axis + (slice(start, stop),)})
+
+    def _cut(self, x: Operand, part: Part, ndim: int) -> Operand:
+        """What of x goes with a part of something that it is broadcast to."""
+        axis = part[0] - (ndim - len(getattr(x, "shape", ())))
+        if not isinstance(x, Var) or axis < 0 or x.shape[axis] == 1:
+            return x
+        return self.part(x, (axis, part[1], part[2]))
+
+    def joined(self, pieces: list[tuple[Part, Operand]]) -> Operand:
+        """Values side by side along an axis."""
+        pieces = sorted(pieces, key=lambda p: p[0][1])
+        axis = pieces[0][0][0]
+        flat: list[Operand] = []
+        for _, x in pieces:
+            inner = self._pieces.get(x, ()) if isinstance(x, Var) else ()
+            flat += [y for _, y in inner] if inner and inner[0][0][0] == axis else [x]
+        together: list[Operand] = []
+        for x in flat:
+            if together and (whole := _adjacent(together[-1], x, axis)):
+                together[-1] = self.part(*whole)
+            else:
+                together.append(x)
+        if len(together) == 1:
+            return together[0]
+        out = self.plain(CONCATENATE, tuple(together), {"axis": axis})
+        start, found = 0, []
+        for x in together:
+            found.append(((axis, start, start + x.shape[axis]), x))
+            start += x.shape[axis]
+        self._pieces[out] = found
+        return out
+
+
+def _alike(args: Sequence[Operand]) -> bool:
+    """Whether all are of one floating-point type, Python numbers apart: then it doesn't matter who meets whom first."""
+    dtypes = {a.dtype for a in args if not isinstance(a, (float, int))}
+    return len(dtypes) == 1 and dtypes.pop().kind == "f" and not any(isinstance(a, bool) for a in args)
+
+
+def _is_number(x: Operand, number: float) -> bool:
+    return type(x) in (float, int) and x == number
+
+
+def _identity(x: Operand) -> Hashable:
+    return x if isinstance(x, Var) else id(x) if isinstance(x, np.ndarray) else (type(x), repr(x))
+
+
+def part_of(x: Operand) -> tuple[Var, Part] | None:
+    """The value of which x is a part along one axis, and which part."""
+    equation = x.equation if isinstance(x, Var) else None
+    if equation is None or equation.prim.lowering.part is None or not isinstance(equation.args[0], Var):
+        return None
+    parent = equation.args[0]
+    part = equation.prim.lowering.part(equation.kwargs, parent.shape)
+    return None if part is None else (parent, part)
+
+
+def _adjacent(x: Operand, y: Operand, axis: int) -> tuple[Var, Part] | None:
+    """What x and y are together, if they are neighbouring parts of one value."""
+    a, b = part_of(x), part_of(y)
+    if a is None or b is None or a[0] is not b[0] or a[1][0] != axis or b[1][0] != axis or a[1][2] != b[1][1]:
+        return None
+    return a[0], (axis, a[1][1], b[1][2])
+
+
+# -------------------------------------------------------------------------------------------------- rewriting a whole step
+
+
+def rewritten(step: Step, levels: Mapping[Var, int]) -> Step:
+    """The step with its sums and products regrouped, and with one operation on what were operations on neighbours."""
+    step = _rebuilt(step, levels, {})
+    while (group := _neighbours(step.equations)) is not None:
+        step = _rebuilt(step, levels, dict.fromkeys(group, group))
+    return step
+
+
+def _rebuilt(step: Step, levels: Mapping[Var, int], joint: Mapping[Equation, list[Equation]]) -> Step:
+    """The step's equations, one by one, in a new trace; those that are to be one are put together at the first."""
+    trace = Rewriting(levels)
+    now: dict[Var, Operand] = {}
+
+    def renewed(x: Operand) -> Operand:
+        return now.get(x, x) if isinstance(x, Var) else x
+
+    for equation in step.equations:
+        if equation.out in now:
+            continue
+        group = joint.get(equation)
+        if group is not None:
+            _join(trace, group, renewed, now)
+            continue
+        out = now[equation.out] = trace.equation(
+            equation.prim, tuple(renewed(a) for a in equation.args), equation.kwargs
+        )
+        _call(out, equation.out.name)
+    return pruned(_with(step, trace.equations, renewed))
+
+
+def _call(x: Operand, name: str | None) -> None:
+    if isinstance(x, Var) and x.name is None and x.equation is not None:
+        x.name = name
+
+
+def _with(step: Step, equations: list[Equation], renewed: Callable[[Operand], Operand]) -> Step:
+    return replace(
+        step,
+        equations=equations,
+        new_carry=[renewed(v) for v in step.new_carry],
+        ys=[renewed(v) for v in step.ys],
+        sums=[[renewed(v) for v in terms] for terms in step.sums],
+    )
+
+
+def _neighbours(equations: Iterable[Equation]) -> list[Equation] | None:
+    """Equations that do the same to neighbouring parts of the same values."""
+    groups: dict[Hashable, list[tuple[int, list[Part], Equation]]] = {}
+    for equation in equations:
+        if equation.prim.kind != "elementwise":
+            continue
+        key: list[Hashable] = [equation.prim, frozen(equation.kwargs)]
+        parts: list[Part] = []
+        for a in equation.args:
+            found = part_of(a) if isinstance(a, Var) and a.shape == equation.out.shape else None
+            if found is None:
+                key.append(_identity(a))
+            else:
+                key += [found[0], found[1][0]]
+                parts.append(found[1])
+        axes = {axis for axis, _, _ in parts}
+        if len(axes) != 1 or any(_spans(a, equation.out, parts[0][0]) for a in equation.args if part_of(a) is None):
+            continue
+        groups.setdefault(tuple(key), []).append((parts[0][1], parts, equation))
+    for members in groups.values():
+        members.sort(key=lambda m: m[0])
+        run = [members[0]]
+        for member in members[1:]:
+            if all(a[2] == b[1] for a, b in zip(run[-1][1], member[1], strict=True)):
+                run.append(member)
+            elif len(run) > 1:
+                break
+            else:
+                run = [member]
+        if len(run) > 1:
+            return [equation for _, _, equation in run]
+    return None
+
+
+def _spans(x: Operand, out: Var, axis: int) -> bool:
+    """Whether x has numbers of its own along an axis of the result."""
+    shape = getattr(x, "shape", ())
+    own = axis - (out.ndim - len(shape))
+    return own >= 0 and shape[own] != 1
+
+
+def _join(
+    trace: Rewriting, group: list[Equation], renewed: Callable[[Operand], Operand], now: dict[Var, Operand]
+) -> None:
+    first, last = group[0], group[-1]
+    args: list[Operand] = []
+    for a, z in zip(first.args, last.args, strict=True):
+        found, end = part_of(a) if isinstance(a, Var) and a.shape == first.out.shape else None, part_of(z)
+        if found is None or end is None:
+            args.append(renewed(a))
+        else:
+            parent, (axis, start, _) = found
+            args.append(trace.part(renewed(parent), (axis, start, end[1][2])))
+    out = trace.equation(first.prim, tuple(args), first.kwargs)
+    _call(out, "_".join(e.out.name for e in group if e.out.name is not None) or None)
+    start = 0
+    for equation in group:
+        stop = start + equation.out.shape[axis]
+        part = now[equation.out] = trace.part(out, (axis, start, stop))
+        _call(part, equation.out.name)
+        start = stop
+
+
+def expanded(step: Step, levels: Mapping[Var, int]) -> Step:
+    """The step with primitives that have a formula in simpler operations written out; their results stay the same."""
+    levels, equations = dict(levels), []
+    for equation in step.equations:
+        formula = equation.prim.lowering.formula
+        trace = Rewriting(levels)
+        made = None if formula is None else _written_out(trace, formula, equation)
+        if made is not None:
+            levels.update(trace.levels)
+        equations += [equation] if made is None else made
+        levels[equation.out] = max([trace.level_of(a) for a in equation.args], default=ONCE)
+    return replace(step, equations=equations)
+
+
+def _written_out(trace: Rewriting, formula: Callable[..., Any], equation: Equation) -> list[Equation] | None:
+    """A formula's equations, the last of which computes what the equation did; `None` if it doesn't apply."""
+    if any(isinstance(a, np.ndarray) for a in equation.args):
+        return None
+    made = formula(*[Traced(a, trace) if isinstance(a, Var) else a for a in equation.args], **equation.kwargs)
+    last = made.var.equation if isinstance(made, Traced) else None
+    out = equation.out
+    if last is None or last not in trace.equations or (made.shape, made.dtype) != (out.shape, out.dtype):
+        return None
+    out.equation = Equation(last.prim, last.args, last.kwargs, out)
+    return [*(e for e in trace.equations if e is not last), out.equation]
+
+
+def pruned(step: Step) -> Step:
+    """The step without what nothing needs."""
+    needed = {v for v in step.outputs() if isinstance(v, Var)}
+    kept = []
+    for equation in reversed(step.equations):
+        if equation.out in needed:
+            kept.append(equation)
+            needed.update(equation.inputs)
+    return replace(step, equations=kept[::-1])

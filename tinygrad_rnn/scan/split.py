@@ -1,0 +1,178 @@
+"""A step split by one question, "what needs the past?", into what is done before, in and after the loop.
+
+The same function splits the forward step and, with time reversed, the backward step. What is the same in all steps is
+done once; what doesn't need the past, for all steps at once before the loop; what the next carry needs, in the loop;
+what needs the past but is no part of the next carry, for all steps at once after the loop. Sums over all steps are
+taken of as little as possible: Σ f(v) = f(Σ v) where f is linear, and a product that can add up is one large product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..primitive import Lowering, primitive
+from .rewrite import EACH, ONCE, PAST
+from .trace import Equation, Operand, Step, Var
+
+__all__ = ["Sections", "Total", "is_view", "split"]
+
+
+@dataclass(eq=False)
+class Total:
+    """out = Σ_t f(args_t), over all steps: of one value as it is (`prim` is None), or of what `prim` makes of several."""
+
+    out: Var
+    prim: Any
+    args: tuple[Operand, ...]
+    kwargs: dict[str, Any]
+
+
+@dataclass
+class Sections:
+    """A step in four parts, and what is added up."""
+
+    step: Step
+    levels: dict[Var, int]
+    once: list[Equation] = field(default_factory=list)
+    before: list[Equation] = field(default_factory=list)
+    loop: list[Equation] = field(default_factory=list)
+    after: list[Equation] = field(default_factory=list)
+    totals: list[Total] = field(default_factory=list)
+    last: list[Equation] = field(default_factory=list)  # from the totals to the sums
+    sums: list[list[Operand]] = field(default_factory=list)
+    why: dict[Equation, str] = field(default_factory=dict)  # for explain
+
+
+@primitive("elementwise", [lambda ct: ct], lowering=Lowering(np.positive))
+def _copied(x: Any) -> Any:
+    return np.array(x)
+
+
+COPY = _copied.primitive  # type: ignore[attr-defined]
+
+
+def is_view(equation: Equation | None) -> bool:
+    """Whether its result is another look at its argument's memory."""
+    return equation is not None and (
+        equation.prim.lowering.view
+        or (
+            equation.prim.lowering.part is not None
+            and isinstance(equation.args[0], Var)
+            and equation.prim.lowering.part(equation.kwargs, equation.args[0].shape) is not None
+        )
+    )
+
+
+def split(step: Step, levels: Mapping[Var, int]) -> Sections:
+    """The step's equations in their places. `levels` are those of its inputs."""
+    found = {v: levels.get(v, EACH) for e in step.equations for v in e.inputs if v.equation not in set(step.equations)}
+    found.update({v: PAST for v in step.carry} | {v: ONCE for v in step.constants})
+    found.update({v: levels.get(v, EACH) for v in step.xs})
+    program = Sections(_with_own_carry(step), found)
+    step = program.step
+    stuck: set[Equation] = set()
+    for e in step.equations:
+        level = max([found.get(a, EACH) for a in e.inputs], default=ONCE)
+        if level > ONCE and e.prim.kind != "elementwise" and e.prim.batch is None:
+            level = PAST
+            stuck.add(e)
+            program.why[e] = f"{e.prim.name} has no rule for many steps at once"
+        found[e.out] = level
+    looped = _leading_to([v for v in step.new_carry if isinstance(v, Var)], stuck, step.equations, found)
+    for e in step.equations:
+        level = found[e.out]
+        if e in looped:
+            program.loop.append(e)
+        else:
+            (program.once, program.before, program.after)[level].append(e)
+    program.sums = [[_total(program, v) for v in terms if v is not None] for terms in step.sums]
+    needed = {v for v in (*step.new_carry, *step.ys) if isinstance(v, Var)}
+    needed.update(a for e in (*program.loop, *program.last) for a in e.inputs)
+    needed.update(a for t in program.totals for a in t.args if isinstance(a, Var))
+    needed.update(v for terms in program.sums for v in terms if isinstance(v, Var))
+    for section in (program.after, program.before, program.once):
+        for e in section[::-1]:
+            if e.out in needed:
+                needed.update(e.inputs)
+            else:
+                section.remove(e)
+    return program
+
+
+def _with_own_carry(step: Step) -> Step:
+    """The step with a value of its own for each new carry, computed by an equation that needs the past."""
+    carry: list[Operand] = []
+    equations = list(step.equations)
+    own = set(step.equations)
+    past: set[Var] = set(step.carry)
+    for e in equations:
+        if any(a in past for a in e.inputs):
+            past.add(e.out)
+    for old, new in zip(step.carry, step.new_carry, strict=True):
+        source = new
+        if new is None:
+            source = np.zeros((), old.dtype)
+        computed = isinstance(source, Var) and source.equation in own and source in past
+        if not computed or source in carry or is_view(source.equation) or _joins(source.equation):
+            source = Var(old.shape, old.dtype, f"{old.name}_next")
+            source.equation = Equation(COPY, (np.zeros((), old.dtype) if new is None else new,), {}, source)
+            equations.append(source.equation)
+        carry.append(source)
+    return Step(step.carry, step.xs, step.constants, equations, carry, step.ys, step.sums)
+
+
+def _joins(equation: Equation | None) -> bool:
+    return equation is not None and equation.prim.lowering.pieces is not None
+
+
+def _leading_to(
+    targets: list[Var], stuck: set[Equation], equations: list[Equation], levels: Mapping[Var, int]
+) -> set[Equation]:
+    """What the targets, and the equations that must be in the loop, need of the past."""
+    wanted = set(targets)
+    looped = set()
+    for e in reversed(equations):
+        if e in stuck or (e.out in wanted and (levels[e.out] == PAST or e.prim is COPY)):
+            looped.add(e)
+            wanted.update(a for a in e.inputs)
+    return looped
+
+
+def _total(program: Sections, v: Operand) -> Operand:
+    """Σ_t v_t, as a value after all steps."""
+    levels = program.levels
+    if not isinstance(v, Var):
+        v = np.asarray(v)
+        return _new_total(program, None, (v,), {}, v.shape, v.dtype)
+    e = v.equation
+    section = None if e is None else next((s for s in (program.before, program.after) if e in s), None)
+    if section is None or e is None:  # an input, the same for all, or from the loop
+        return _new_total(program, None, (v,), {}, v.shape, v.dtype)
+    varying = [a for a in e.inputs if levels.get(a, EACH) > ONCE]
+    lowering = e.prim.lowering
+    if lowering.summed is not None and len(varying) == len(e.args) and all(a.ndim == 2 for a in e.inputs[:1]):
+        return _new_total(program, e.prim, e.args, e.kwargs, v.shape, v.dtype)
+    linear = e.prim.kind in ("linear", "bilinear") and not e.prim.variadic and len(varying) == 1
+    same_shape = all(isinstance(a, Var) and a.shape == v.shape for a in e.args)
+    if linear or (lowering.algebra in ("sum", "difference", "negative") and same_shape):
+        args = tuple(_total(program, a) if a in varying or not linear else a for a in e.args)
+        out = Var(v.shape, v.dtype, v.name)
+        out.equation = Equation(e.prim, args, e.kwargs, out)
+        program.last.append(out.equation)
+        return out
+    return _new_total(program, None, (v,), {}, v.shape, v.dtype)
+
+
+def _new_total(
+    program: Sections, prim: Any, args: tuple[Operand, ...], kwargs: dict[str, Any], shape: Any, dtype: Any
+) -> Var:
+    for total in program.totals:
+        if total.prim is prim and total.args == args and total.kwargs == kwargs and prim is None:
+            return total.out
+    out = Var(shape, dtype)
+    program.totals.append(Total(out, prim, args, kwargs))
+    return out

@@ -1,0 +1,314 @@
+"""What one step of a loop computes, as data: values, the equations between them, and how running a cell records them.
+
+A `Traced` tensor has a shape and a dtype but no numbers. Operations on it, and derivative rules, take it like any
+tensor, and become equations of its trace.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..primitive import Primitive, primitive, shape_of
+from ..tape import Array, Lifted, Node, Tensor, innermost, new_level
+
+__all__ = ["Equation", "Operand", "Step", "Trace", "Traced", "Untraceable", "Var", "frozen", "is_float"]
+
+
+class Untraceable(Exception):
+    """Why a cell can't be compiled; the loop then runs it step by step."""
+
+
+class Var:
+    """A value of which there is one in each step (or one for all): its shape and dtype, no numbers."""
+
+    __slots__ = ("dtype", "equation", "name", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], name: str | None = None) -> None:
+        self.shape, self.dtype, self.name = shape, dtype, name
+        self.equation: Equation | None = None  # what computes it; None for an input
+
+    @property
+    def ndim(self) -> int:
+        """How many axes it has."""
+        return len(self.shape)
+
+    def __repr__(self) -> str:
+        return f"{self.name or 'var'}{list(self.shape)}"
+
+
+Operand = Any  # a Var, a Python number, or a constant array
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Equation:
+    """out = prim(*args, **kwargs)."""
+
+    prim: Primitive
+    args: tuple[Operand, ...]
+    kwargs: dict[str, Any]
+    out: Var
+
+    @property
+    def inputs(self) -> list[Var]:
+        """The arguments that are values of the step."""
+        return [a for a in self.args if isinstance(a, Var)]
+
+
+@dataclass
+class Step:
+    """One step of a loop: (carry, x, constants) ↦ (new carry, ys, what is added up over all steps)."""
+
+    carry: list[Var]
+    xs: list[Var]
+    constants: list[Var]
+    equations: list[Equation]
+    new_carry: list[Operand]
+    ys: list[Operand]
+    sums: list[list[Operand]]  # for each total its terms
+
+    def outputs(self) -> list[Operand]:
+        """All that the step is computed for."""
+        return [*self.new_carry, *self.ys, *(v for terms in self.sums for v in terms)]
+
+
+def is_float(x: Any) -> bool:
+    """Whether a value could have a gradient."""
+    return x.dtype.kind == "f"
+
+
+# --------------------------------------------------------------------------------------------------- traces and tensors
+
+
+class Trace:
+    """Takes down equations. `values` are tensors' identities that are already known as values of the step."""
+
+    def __init__(self) -> None:
+        self.level = new_level()
+        self.equations: list[Equation] = []
+
+    def operand(self, x: Any) -> Operand:
+        """An argument of an operation as an operand of an equation."""
+        if isinstance(x, Traced):
+            if x.trace is not self:
+                raise Untraceable("it uses a tensor of another traced loop")
+            return x.var
+        if isinstance(x, Tensor):
+            return self.outside(x)
+        return x if type(x) in (float, int, bool) else self.outside(x)
+
+    def outside(self, x: Any) -> Operand:
+        """A tensor or array that the step reads from outside."""
+        if type(x) not in (np.ndarray, Tensor):
+            raise Untraceable("it reads a tensor that carries a tangent, or stands for many examples")
+        return np.asarray(x.value if isinstance(x, Tensor) else x)
+
+    def apply(self, prim: Primitive, args: Sequence[Any], kwargs: dict[str, Any]) -> Traced:
+        """An operation on tensors of which at least one is of this trace."""
+        return Traced(self.equation(prim, tuple([self.operand(a) for a in args]), kwargs), self)
+
+    def equation(self, prim: Primitive, args: tuple[Operand, ...], kwargs: dict[str, Any]) -> Var:
+        """The value of prim(*args, **kwargs)."""
+        shape, dtype = form(prim, args, kwargs)
+        return self.note(prim, args, kwargs, Var(shape, dtype))
+
+    def note(self, prim: Primitive, args: tuple[Operand, ...], kwargs: dict[str, Any], out: Var) -> Var:
+        """`out`, which this equation computes."""
+        out.equation = Equation(prim, args, kwargs, out)
+        self.equations.append(out.equation)
+        return out
+
+
+class Traced(Lifted):
+    """A tensor of which only shape and dtype are known."""
+
+    __slots__ = ("trace", "var")
+
+    def __init__(self, var: Var, trace: Trace) -> None:
+        self.var, self.trace, self.level = var, trace, trace.level
+
+    @property
+    def value(self) -> Array:  # type: ignore[override]
+        """There is none."""
+        raise Untraceable("it reads the numbers of a tensor that depends on the carry or the input")
+
+    @property
+    def node(self) -> Node | None:  # type: ignore[override]
+        """There is none on the tape."""
+        return None
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient could flow: nobody knows yet whether one is wanted."""
+        return is_float(self.var)
+
+    @requires_grad.setter
+    def requires_grad(self, flag: bool) -> None:
+        raise Untraceable("it sets requires_grad of a tensor that depends on the carry or the input")
+
+    @property
+    def is_leaf(self) -> bool:
+        """It never is."""
+        return False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape in each step."""
+        return self.var.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of its numbers."""
+        return self.var.dtype
+
+    @property
+    def name(self) -> str | None:
+        """What the program calls it."""
+        return self.var.name
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        if self.var.name is None:
+            self.var.name = name
+
+    def detach(self) -> Tensor:
+        """The same numbers, through which no gradient flows."""
+        return self.trace.apply(_detached.primitive, [self], {})  # type: ignore[attr-defined]
+
+    def wrapped(self) -> tuple[Tensor, ...]:
+        """It wraps nothing."""
+        raise Untraceable("it differentiates inside the cell")
+
+    @staticmethod
+    def apply(prim: Primitive, apply: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
+        """A primitive becomes an equation."""
+        found = innermost(args)
+        assert isinstance(found, Traced)
+        return found.trace.apply(prim, args, kwargs)
+
+    @staticmethod
+    def compare(op: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+        """A comparison becomes an equation."""
+        found = innermost([x, y])
+        assert isinstance(found, Traced)
+        return found.trace.apply(_COMPARISONS[op].primitive, [x, y], {})  # type: ignore[attr-defined]
+
+    @staticmethod
+    def pull(outputs: Sequence[Tensor], cts: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor | None]:
+        """There is no tape to go back over."""
+        raise Untraceable("it differentiates inside the cell")
+
+    def __and__(self, other: Any) -> Any:
+        return self.trace.apply(_and.primitive, [self, other], {})  # type: ignore[attr-defined]
+
+    def __or__(self, other: Any) -> Any:
+        return self.trace.apply(_or.primitive, [self, other], {})  # type: ignore[attr-defined]
+
+    def __invert__(self) -> Any:
+        return self.trace.apply(_not.primitive, [self], {})  # type: ignore[attr-defined]
+
+    __rand__, __ror__ = __and__, __or__
+
+    def __repr__(self) -> str:
+        return f"traced tensor {self.var.name or ''} of shape {self.shape}, dtype={self.dtype}"
+
+
+# What plain tensors do without a primitive, because it has no derivative, needs one here.
+
+
+def _numpys(name: str) -> Callable[..., Any]:
+    ufunc = getattr(np, name)
+
+    def binary(x: Any, y: Any) -> Any:
+        return ufunc(x, y)
+
+    binary.__name__ = name
+    return primitive("elementwise", [None, None])(binary)
+
+
+_COMPARISONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    operator.lt: _numpys("less"),
+    operator.le: _numpys("less_equal"),
+    operator.gt: _numpys("greater"),
+    operator.ge: _numpys("greater_equal"),
+    operator.eq: _numpys("equal"),
+    operator.ne: _numpys("not_equal"),
+}
+_and, _or = _numpys("logical_and"), _numpys("logical_or")
+
+
+@primitive("elementwise", [None])
+def _not(x: Any) -> Any:
+    return np.logical_not(x)
+
+
+@primitive("elementwise", [None])
+def _detached(x: Any) -> Any:
+    return np.positive(x)
+
+
+# ------------------------------------------------------------------------------------------------------ shape and dtype
+
+
+_forms: dict[Hashable, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+
+
+def form(prim: Primitive, args: Sequence[Operand], kwargs: dict[str, Any]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The shape and dtype of a result: found out once, by working it out on other numbers."""
+    key = (prim, tuple([(a.shape, a.dtype) if hasattr(a, "dtype") else (type(a), repr(a)) for a in args]))
+    if kwargs:
+        key = (*key, frozen(kwargs))  # type: ignore[assignment]
+    known = _forms.get(key)
+    if known is None:
+        if len(_forms) > 4096:
+            _forms.clear()
+        known = _forms[key] = _worked_out(prim, args, kwargs)
+    return known
+
+
+def _worked_out(
+    prim: Primitive, args: Sequence[Operand], kwargs: dict[str, Any]
+) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    with np.errstate(all="ignore"):
+        if prim.kind == "elementwise":
+            small = [_numbers((1,) * len(a.shape), a.dtype) if hasattr(a, "dtype") else a for a in args]
+            out = np.asarray(prim.forward(*small, **kwargs))
+            return np.broadcast_shapes(*map(shape_of, args)), out.dtype
+        out = prim.forward(*[_numbers(a.shape, a.dtype) if isinstance(a, Var) else a for a in args], **kwargs)
+    out = np.asarray(out)
+    return out.shape, out.dtype
+
+
+@cache
+def _generator() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def _numbers(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Numbers that most functions can take: small, of well-conditioned matrices; zeros for integers."""
+    if dtype.kind != "f":
+        return np.zeros(shape, dtype)
+    small = _generator().uniform(0.1, 0.2, shape)
+    if len(shape) >= 2 and shape[-1] == shape[-2]:
+        small += shape[-1] * np.eye(shape[-1])
+    return small.astype(dtype)
+
+
+def frozen(x: Any) -> Hashable:
+    """A setting as something that can be looked up: equal for equal settings only."""
+    if isinstance(x, dict):
+        return tuple([(k, frozen(v)) for k, v in x.items()])
+    if isinstance(x, (tuple, list)):
+        return (type(x), *[frozen(v) for v in x])
+    if isinstance(x, slice):
+        return (slice, x.start, x.stop, x.step)
+    if isinstance(x, np.ndarray):
+        return (x.shape, x.dtype, x.tobytes())
+    if isinstance(x, (float, int, bool)):
+        return (type(x), repr(x))
+    return x  # type: ignore[no-any-return]
