@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks [all | step | memory | overhead | drawing | profile]`."""
+"""The command line: `python -m benchmarks [all | step | memory | overhead | drawing | profile | timeloop]`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import click
 
 from . import drawing, hotspots, memory, overhead, step
 from .contenders import CONTENDERS, Shape
-from .report import Report, machine
+from .report import Report, begun
+from .timeloop.commands import timeloop
 
 
 class _ShapeType(click.ParamType):
@@ -42,7 +43,7 @@ def main(context: click.Context) -> None:
 @_save
 def everything(save: bool = False) -> None:
     """Everything: step, memory, overhead and drawing (the default)."""
-    report = _begin()
+    report = begun()
     step.run(report)
     memory.run(report)
     overhead.run(report)
@@ -60,7 +61,7 @@ def _step(shapes: tuple[Shape, ...], loss: str, rounds: int | None, keep_memory:
     """Time of one training step."""
     if keep_memory:
         step.keep_memory()
-    report = _begin()
+    report = begun()
     step.run(report, shapes or step.SHAPES, loss, rounds)  # type: ignore[arg-type]
     _end(report, save)
 
@@ -72,7 +73,7 @@ def _step(shapes: tuple[Shape, ...], loss: str, rounds: int | None, keep_memory:
 @_save
 def _memory(shape: Shape, repeats: int, loss: str, save: bool) -> None:
     """Peak memory of one training step."""
-    report = _begin()
+    report = begun()
     memory.run(report, shape, loss, repeats)  # type: ignore[arg-type]
     _end(report, save)
 
@@ -82,7 +83,7 @@ def _memory(shape: Shape, repeats: int, loss: str, save: bool) -> None:
 @_save
 def _overhead(rounds: int | None, save: bool) -> None:
     """Time per recorded operation."""
-    report = _begin()
+    report = begun()
     overhead.run(report, rounds or 40)
     _end(report, save)
 
@@ -93,7 +94,7 @@ def _overhead(rounds: int | None, save: bool) -> None:
 @_save
 def _drawing(rounds: int | None, limit: float, save: bool) -> None:
     """Time to draw unrolled RNNs of 50 to 10,000 nodes, beside plain dot."""
-    report = _begin()
+    report = begun()
     drawing.run(report, rounds or 3, limit)
     _end(report, save)
 
@@ -108,17 +109,7 @@ def _profile(shape: Shape, who: str, loss: str, lines: int) -> None:
     hotspots.run(who, shape, loss, lines)  # type: ignore[arg-type]
 
 
-def _begin() -> Report:
-    try:
-        import torch
-
-        torch.set_num_threads(1)
-    except ImportError:
-        pass
-    report = Report()
-    for line in machine():
-        report.say(line)
-    return report
+main.add_command(timeloop)
 
 
 def _end(report: Report, save: bool) -> None:

@@ -11,7 +11,7 @@ loading.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -19,7 +19,9 @@ import numpy as np
 
 import tinygrad_rnn as tg
 
-__all__ = ["CONTENDERS", "Contender", "Problem", "Shape", "contenders", "disagreement", "problem"]
+from . import THREADS
+
+__all__ = ["CONTENDERS", "Contender", "Problem", "Shape", "contenders", "disagreement", "entering", "problem"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Gradients = dict[str, Array]
@@ -70,28 +72,34 @@ class Contender:
     label: str
     family: str  # "ours", or what to install for it
     note: str
-    build: Callable[
-        [Problem], tuple[Callable[[], Any], Callable[[], Gradients]]
-    ]  # the step, and reading off its gradients
+    build: Callable[[Any], tuple[Callable[[], Any], Callable[[], Gradients]]]  # the step, and reading off its gradients
 
 
 CONTENDERS: dict[str, Contender] = {}
 
 
-def _contender(key: str, label: str, family: str, note: str = "") -> Callable[[Any], Any]:
-    def register(build: Any) -> Any:
-        CONTENDERS[key] = Contender(key, label, family, note, build)
-        return build
+def entering(table: dict[str, Contender]) -> Callable[..., Callable[[Any], Any]]:
+    """A decorator that enters a `build` in the table, under a key, a label, a family and a note."""
 
-    return register
+    def enter(key: str, label: str, family: str, note: str = "") -> Callable[[Any], Any]:
+        def register(build: Any) -> Any:
+            table[key] = Contender(key, label, family, note, build)
+            return build
+
+        return register
+
+    return enter
 
 
-def contenders(keys: list[str]) -> tuple[list[Contender], list[str]]:
+_contender = entering(CONTENDERS)
+
+
+def contenders(keys: Iterable[str], among: Mapping[str, Contender] = CONTENDERS) -> tuple[list[Contender], list[str]]:
     """Those of `keys` whose library is installed, and the names of the libraries that are missing."""
     present: list[Contender] = []
     missing: list[str] = []
     for key in keys:
-        contender = CONTENDERS[key]
+        contender = among[key]
         try:
             importlib.import_module("numpy" if contender.family in ("ours", "numpy") else contender.family)
         except ImportError:
@@ -101,7 +109,7 @@ def contenders(keys: list[str]) -> tuple[list[Contender], list[str]]:
         if contender.family == "torch":
             import torch
 
-            torch.set_num_threads(1)
+            torch.set_num_threads(THREADS)
         present.append(contender)
     return present, missing
 
@@ -124,7 +132,7 @@ def _ours_layer(p: Problem) -> Any:
 
     def step() -> Any:
         rnn.zero_grad()
-        ys, h = rnn(p.xs)
+        ys, h = rnn(p.xs, unroll=True)
         y = ys if p.loss == "all" else h
         loss = (y * y).sum()
         loss.backward()

@@ -13,12 +13,14 @@ import statistics
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .contenders import CONTENDERS, Loss, Shape, contenders, problem
 from .report import Report
 
-__all__ = ["SHAPE", "measure", "run"]
+__all__ = ["SHAPE", "in_a_process", "measure", "peak", "run"]
 
 SHAPE = Shape(1000, 32, 128)
 OURS = ("ours-layer", "ours-loop")
@@ -55,10 +57,15 @@ def run(report: Report, shape: Shape = SHAPE, loss: Loss = "all", repeats: int =
 
 
 def _in_a_process(key: str, shape: Shape, loss: Loss, how: str) -> float:
+    return in_a_process("benchmarks.memory", key, shape, loss, how)
+
+
+def in_a_process(module: str, *arguments: Any) -> float:
+    """The number that a module prints when it is run with these arguments, as JSON."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-    command = [sys.executable, "-m", "benchmarks.memory", json.dumps([key, shape, loss, how])]
+    command = [sys.executable, "-m", module, json.dumps(arguments)]
     root = Path(__file__).parent.parent
-    done = subprocess.run(command, cwd=root, env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=root, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     return float(done.stdout)
 
 
@@ -71,6 +78,11 @@ def measure(key: str, shape: Shape, loss: Loss, how: str) -> float:
         tracemalloc.start()
         step()
         return tracemalloc.get_traced_memory()[1] / MIB
+    return peak(step)
+
+
+def peak(step: Callable[[], Any]) -> float:
+    """How far the resident size rises in a step, in MiB."""
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark is now the resident size
     before = _status("VmRSS")
     step()

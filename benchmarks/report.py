@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -14,7 +15,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["Report", "machine"]
+from . import THREADS
+
+__all__ = ["Report", "begun", "machine"]
 
 RESULTS = Path(__file__).parent / "results.md"
 
@@ -48,10 +51,26 @@ class Report:
         self.markdown += ["| " + " | ".join(row) + " |" for row in (columns, rule, *rows)]
         self.markdown.append("")
 
-    def save(self, path: Path = RESULTS) -> None:
+    def adopt(self, markdown: str) -> None:
+        """Remember what another process printed."""
+        self.markdown.append(markdown)
+
+    def save(self, path: Path = RESULTS, command: str = "") -> None:
         """Write what was printed as Markdown."""
-        path.write_text("# Results of `python -m benchmarks`\n\n" + "\n".join(self.markdown).lstrip())
+        path.write_text(f"# Results of `python -m benchmarks{command}`\n\n" + "\n".join(self.markdown).lstrip())
         self.console.print(f"written to {path}")
+
+
+def begun(report: Report | None = None) -> Report:
+    """A report (or this one) that has said on what it runs; PyTorch's threads are set."""
+    with contextlib.suppress(ImportError):
+        import torch
+
+        torch.set_num_threads(THREADS)
+    report = report or Report()
+    for line in machine():
+        report.say(line)
+    return report
 
 
 def _coloured(cell: str) -> str:
@@ -59,9 +78,9 @@ def _coloured(cell: str) -> str:
 
 
 def machine() -> list[str]:
-    """The processor, the versions, and the BLAS threads in use, which must all be one."""
+    """The processor, the versions, and the threads in use, which must be those that were asked for."""
     versions = [f"Python {platform.python_version()}"]
-    for package in ("numpy", "torch", "autograd", "mygrad"):
+    for package in ("numpy", "torch", "autograd", "mygrad", "jax"):
         try:
             versions.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
@@ -72,12 +91,10 @@ def machine() -> list[str]:
     except ImportError:
         return [*lines, "threadpoolctl is missing: thread counts were set but not checked."]
     pools = [f"{p['internal_api']} {p['version'] or ''} ({p.get('architecture', '-')})" for p in threadpool_info()]
-    busy = [p for p in threadpool_info() if p["num_threads"] != 1]
-    if busy:
-        raise RuntimeError(
-            f"one thread each was asked for, but {busy} have more: was NumPy imported before `benchmarks`?"
-        )
-    return [*lines, f"One thread each, checked: {', '.join(pools)}."]
+    wrong = [p for p in threadpool_info() if p["num_threads"] != THREADS]
+    if wrong:
+        raise RuntimeError(f"{THREADS} threads were asked for, not {wrong}: was NumPy imported before `benchmarks`?")
+    return [*lines, f"{'One thread' if THREADS == 1 else f'{THREADS} threads'} each, checked: {', '.join(pools)}."]
 
 
 def _processor() -> str:

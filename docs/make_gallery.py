@@ -64,15 +64,15 @@ class Sequence(nn.Module):
     def __init__(self, cell: nn.Module, rng: np.random.Generator) -> None:
         self.cell, self.head = cell, Head(rng)
 
-    def step(self, h: Any, at: Data) -> tuple[Any, tg.Tensor]:
+    def step(self, h: Any, at: Data) -> tuple[Any, dict[str, tg.Tensor]]:
         """One step: the state, and the loss."""
         h = self.cell(at.x, h)
         y = self.head(h.h if isinstance(h, nn.LSTMState) else h)
-        return h, nn.functional.cross_entropy(y, at.label)
+        return h, {"L": nn.functional.cross_entropy(y, at.label)}
 
     def forward(self, start: Any, steps: int) -> tg.Tensor:
         """L."""
-        return total(tg.unroll(self.step, start, data(steps), output="L")[1].sum())
+        return total(tg.scan(self.step, start, data(steps), unroll=True)[1]["L"].sum())
 
 
 class Layers(NamedTuple):
@@ -91,15 +91,15 @@ class Deep(nn.Module):
             for layer, cell in (("¹", self.lower), ("²", self.upper)):
                 getattr(cell, name).name = name + layer
 
-    def step(self, h: Layers, at: Data) -> tuple[Layers, tg.Tensor]:
+    def step(self, h: Layers, at: Data) -> tuple[Layers, dict[str, tg.Tensor]]:
         """One step, upwards."""
         low = self.lower(at.x, h.low)
         high = self.upper(low, h.high)
-        return Layers(low, high), nn.functional.cross_entropy(self.head(high), at.label)
+        return Layers(low, high), {"L": nn.functional.cross_entropy(self.head(high), at.label)}
 
     def forward(self, steps: int) -> tg.Tensor:
         """L."""
-        return total(tg.unroll(self.step, Layers(zeros(), zeros()), data(steps), output="L")[1].sum())
+        return total(tg.scan(self.step, Layers(zeros(), zeros()), data(steps), unroll=True)[1]["L"].sum())
 
 
 class Bidirectional(nn.Module):
@@ -194,14 +194,14 @@ def own(steps: int) -> tg.Tensor:
         new = tg.tanh(x @ W_xh + h @ W_hh)
         return keep * h + (1 - keep) * new, None
 
-    return total((tg.unroll(cell, zeros(), data(steps).x)[0] ** 2).sum())
+    return total((tg.scan(cell, zeros(), data(steps).x, unroll=True)[0] ** 2).sum())
 
 
 def last_loss(steps: int, factor: float) -> tg.Tensor:
     """h_t = W h_{t−1}, all |eigenvalues| of W equal to `factor`, and a loss on the last state only."""
     W = np.linalg.qr(np.random.default_rng(6).standard_normal((HIDDEN, HIDDEN)))[0]
     W_hh = tg.tensor(factor * W, requires_grad=True, name="W_hh")
-    h, _ = tg.unroll(lambda h, x: (W_hh @ h, None), tg.tensor(np.ones(HIDDEN)), np.zeros(steps))
+    h, _ = tg.scan(lambda h, x: (W_hh @ h, None), tg.tensor(np.ones(HIDDEN)), np.zeros(steps), unroll=True)
     return total(h.sum())
 
 

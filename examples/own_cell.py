@@ -1,6 +1,6 @@
 """A cell of your own in three lines: a leaky RNN, trained to remember the first input of a sequence.
 
-Shows: `unroll` for any cell, gradients from the generic backward pass, `check_grads` for the whole of it.
+Shows: `scan` for any cell, gradients from the generic backward pass, `check_grads` for the whole of it.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ def cell(h, x):
 
 def loss_on(xs):
     """Mean squared error of reading xs[0] off the last state."""
-    h, _ = tg.unroll(cell, np.zeros((xs.shape[1], H)), xs)
+    h, _ = tg.scan(cell, np.zeros((xs.shape[1], H)), xs)
     return ((h @ W_hy - xs[0]) ** 2).mean()
 
 
@@ -47,6 +47,6 @@ if loss.item() > 0.05:
 
 xs = rng.uniform(-1, 1, (4, 2, 1))
 tg.check_grads(
-    lambda w: tg.unroll(lambda h, x: (tg.tanh(x @ W_xh.detach() + h @ w), None), np.zeros((2, H)), xs)[0], [W_hh.data]
+    lambda w: tg.scan(lambda h, x: (tg.tanh(x @ W_xh.detach() + h @ w), None), np.zeros((2, H)), xs)[0], [W_hh.data]
 )
 print("first and second derivatives through time agree with finite differences")

@@ -238,7 +238,7 @@ def test_linear(dtype, bias):
 def test_rnn(batch, bias, nonlinearity, given, dtype):
     kind, rtol = DTYPES[dtype]
     theirs = torch.nn.RNN(3, 5, nonlinearity=nonlinearity, bias=bias, dtype=kind)
-    ours = nn.RNN(3, 5, nonlinearity, bias, dtype=dtype)
+    ours = nn.RNN(3, 5, 1, nonlinearity, bias, dtype=dtype)
     same_weights(ours, theirs)
     xs, h_0 = normal(7, *batch, 3).astype(dtype), normal(1, *batch, 5).astype(dtype)
     ct = normal(7, *batch, 5).astype(dtype)

@@ -169,7 +169,7 @@ def cell_loss(x, c):
         h = tg.tanh(W @ h + v * c)
         return h, h * v
 
-    h, ys = tg.unroll(cell, c, x)
+    h, ys = tg.scan(cell, c, x)
     return (ys * x).sum() + h.sum()
 
 
@@ -335,10 +335,10 @@ def test_gradients_of_a_recurrent_module_for_each_sequence():
 
 
 def test_gradients_through_an_unrolled_loop_of_named_tensors():
-    """unroll names its tensors; shared weights, a shared first state, a shared input."""
+    """An unrolled scan names its tensors; shared weights, a shared first state, a shared input."""
 
     def f(W, h, xs):
-        h, ys = tg.unroll(lambda h, x: (tg.tanh(W @ h + x),) * 2, h, xs)
+        h, ys = tg.scan(lambda h, x: (tg.tanh(W @ h + x),) * 2, h, xs, unroll=True)
         return (ys**2).sum() + h[0]
 
     args = (W, V, rng.normal(size=(4, 6, 3)))

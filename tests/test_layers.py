@@ -14,10 +14,10 @@ ROOT = Path(tinygrad_rnn.__file__).parent
 
 # Row by row. A module may import from its own row as long as that makes no circle; a package stands for what is in it.
 LAYERS = [
-    ["seal", "setting", "tree", "turned"],
+    ["seal", "setting", "turned"],
     ["scope"],
     ["tape"],
-    ["watch"],
+    ["tree", "watch"],
     ["primitive"],
     ["backward"],
     ["forward"],

@@ -158,7 +158,6 @@ PUBLIC = {
         "transpose",
         "tril",
         "triu",
-        "unroll",
         "unstack",
         "value_and_grad",
         "var",
@@ -203,7 +202,9 @@ PUBLIC = {
         "draw",
     ],
     "tinygrad_rnn.nn": [
+        "GRU",
         "GRUCell",
+        "LSTM",
         "LSTMCell",
         "LSTMState",
         "Linear",
@@ -214,8 +215,10 @@ PUBLIC = {
     ],
     "tinygrad_rnn.nn.functional": [
         "cross_entropy",
+        "dropout",
         "elu",
         "gelu",
+        "layer_norm",
         "leaky_relu",
         "linear",
         "log_softmax",
@@ -371,7 +374,7 @@ PUBLIC = {
         "default_rng",
     ],
     "tinygrad_rnn.scan": [
-        "unroll",
+        "scan",
     ],
 }
 

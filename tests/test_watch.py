@@ -21,7 +21,7 @@ X = rng.normal(size=(5, 3))
 
 
 def rnn_loss(w, b, T=5):
-    h, ys = tg.unroll(lambda h, x: (tg.tanh(w @ h + x * b),) * 2, np.zeros(3), X[:T])
+    h, ys = tg.scan(lambda h, x: (tg.tanh(w @ h + x * b),) * 2, np.zeros(3), X[:T], unroll=True)
     return (ys**2).sum() + h.sum()
 
 
@@ -273,14 +273,14 @@ def test_the_scope_and_the_time_step_are_named():
         return h, h
 
     def run():
-        return tg.unroll(cell, tg.tensor(np.ones(2), requires_grad=True), np.array([[0.1, 0.1], [-1.0, 0.9]]))
+        return tg.scan(cell, tg.tensor(np.ones(2), requires_grad=True), np.array([[0.1, 0.1], [-1.0, 0.9]]))
 
     with detect_anomaly():
         assert "the result of log in t=2/gate has " in raised(run)
         with tg.no_grad():
             assert "the result of log in t=2/gate has " in raised(run)
         assert "the result of log in t=2/gate has " in raised(
-            lambda: tg.unroll(cell, np.ones(2), np.array([[0.1, 0.1], [-1.0, 0.9]]))
+            lambda: tg.scan(cell, np.ones(2), np.array([[0.1, 0.1], [-1.0, 0.9]]))
         )
 
 

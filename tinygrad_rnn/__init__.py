@@ -1,6 +1,6 @@
 """tinygrad_rnn: backpropagation through time that falls out of a generic backward pass."""
 
-from . import autograd, bptt, nn, ops, random, scan
+from . import autograd, bptt, nn, ops, random
 from .batching import vmap
 from .check import GradientError, check_grads
 from .checkpoint import checkpoint
@@ -131,7 +131,7 @@ from .ops import (
     zeros_like,
 )
 from .primitive import primitive
-from .scan import scan
+from .scan import scan, scan_program
 from .scope import Scope, scope
 from .tape import Node, Tensor, enable_grad, no_grad
 from .transforms import grad, hvp, jvp, value_and_grad, vjp
@@ -255,6 +255,7 @@ __all__ = [
     "roll",
     "round",
     "scan",
+    "scan_program",
     "scope",
     "set_default_dtype",
     "sigmoid",

@@ -26,7 +26,7 @@ from .graph import graph, record_cotangents, record_values
 from .nn import GRUCell, LSTMCell, LSTMState, Module
 from .nn.functional import cross_entropy
 from .ops import tensor
-from .scan import unroll
+from .scan import scan
 from .tape import Tensor
 from .text import Characters, characters, default_text, read_text
 
@@ -370,18 +370,18 @@ class _Gated(Module):
         )
         self.b_y = tensor(0.1 * rng.standard_normal(vocabulary), requires_grad=True)
 
-    def step(self, state: Any, at: Step) -> tuple[Any, Tensor]:
+    def step(self, state: Any, at: Step) -> tuple[Any, dict[str, Tensor]]:
         """The next state, and the loss of predicting the next character from it."""
         state = self.cell(at.x, state)
         h = state.h if isinstance(state, LSTMState) else state
-        return state, cross_entropy(self.W_hy @ h + self.b_y, at.label)
+        return state, {"L": cross_entropy(self.W_hy @ h + self.b_y, at.label)}
 
     def forward(self, found: Characters) -> Tensor:
         """L."""
         h_0 = tensor(np.zeros(self.cell.hidden_size), name="h_0")
         state = LSTMState(h_0, tensor(np.zeros(h_0.shape))) if isinstance(self.cell, LSTMCell) else h_0
-        _, losses = unroll(self.step, state, Step(tensor(found.xs), tensor(found.labels)), output="L")
-        total = losses.sum()
+        _, losses = scan(self.step, state, Step(tensor(found.xs), tensor(found.labels)), unroll=True)
+        total = losses["L"].sum()
         total.name = "L"
         return total  # type: ignore[no-any-return]
 

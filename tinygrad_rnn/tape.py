@@ -293,6 +293,10 @@ class Lifted(Tensor):
         """The same around other tensors."""
         raise NotImplementedError
 
+    def lowered(self) -> Tensor:
+        """A tensor that will do in its place where only numbers count: itself, if there is none."""
+        return self
+
     def for_each_example(self, x: Tensor) -> Tensor:
         """x with an axis for each batch of examples that this tensor has somewhere inside."""
         for t in self.wrapped():

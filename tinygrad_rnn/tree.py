@@ -6,7 +6,9 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["NestingError", "flatten", "leaves", "map_leaves", "map_places"]
+from .tape import Tensor
+
+__all__ = ["NestingError", "flatten", "kind", "leaves", "map_leaves", "map_places"]
 
 
 class NestingError(ValueError):
@@ -33,7 +35,7 @@ def map_places(f: Callable[..., Any], tree: Any, place: str, *others: Any) -> An
     for other in others:
         alike = type(other) is type(tree) or (isinstance(tree, dict) and isinstance(other, dict))
         if not alike or set(_keys(other) or ()) != set(keys):
-            raise NestingError(f"{_kind(tree)} against {_kind(other)}" + (f" at {place.strip()}" if place else ""))
+            raise NestingError(f"{kind(tree)} against {kind(other)}" + (f" at {place.strip()}" if place else ""))
     parts = [map_places(f, tree[k], f"{place}[{k!r}]", *[other[k] for other in others]) for k in keys]
     if tree is None:
         return None
@@ -53,8 +55,9 @@ def _keys(tree: Any) -> list[Any] | None:
     return list(range(len(tree))) if isinstance(tree, (tuple, list)) else None
 
 
-def _kind(tree: Any) -> str:
-    name = type(tree).__name__
+def kind(tree: Any) -> str:
+    """What a tree is, for an error: `a tuple of 2`, `None`, `a Tensor`."""
+    name = "Tensor" if isinstance(tree, Tensor) else type(tree).__name__
     if isinstance(tree, dict):
         return f"a {name} of {', '.join(map(repr, tree)) or 'nothing'}"
     return "None" if tree is None else f"a {name} of {len(tree)}" if isinstance(tree, (tuple, list)) else f"a {name}"

@@ -170,7 +170,7 @@ def rnn_loss(T, B, I, H):  # noqa: E741
     target = rng.normal(size=(T, B, H))
 
     def loss(W_xh, W_hh, b):
-        h, ys = tg.unroll(lambda h, x: (tg.tanh(x @ W_xh + tg.inner(h, W_hh) + b),) * 2, h0, xs)
+        h, ys = tg.scan(lambda h, x: (tg.tanh(x @ W_xh + tg.inner(h, W_hh) + b),) * 2, h0, xs, unroll=True)
         return ((ys - target) ** 2).sum() + h.sum()
 
     return loss, [rng.normal(size=shape) / 2 for shape in ((I, H), (H, H), (H,))]

@@ -13,7 +13,7 @@ from .. import ops
 from ..autograd import grad
 from ..nn.functional import cross_entropy
 from ..nn.module import Module
-from ..scan import unroll
+from ..scan import scan
 from ..tape import Tensor
 from .double_sum import double_sum
 from .model import Activation, Parameters
@@ -56,16 +56,16 @@ class CharRNN(Module):
         )
         self.h0 = ops.tensor(parameters.h0, name="h_0")
 
-    def cell(self, h: Tensor, step: Step) -> tuple[Tensor, Tensor]:
+    def cell(self, h: Tensor, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
         """One step: the next state, and the loss of predicting the next character from it."""
         h = self.f(self.W_hh @ h + self.W_xh @ step.x + self.b_h)
         z = self.W_hy @ h + self.b_y
-        return h, cross_entropy(z, step.label)
+        return h, {"L": cross_entropy(z, step.label)}
 
     def forward(self, xs: npt.ArrayLike, labels: npt.ArrayLike) -> Tensor:
         """L, for xs [T, I] and labels [T]."""
-        _, losses = unroll(self.cell, self.h0, Step(ops.asarray(xs), ops.asarray(labels)), output="L")
-        total = losses.sum()
+        _, losses = scan(self.cell, self.h0, Step(ops.asarray(xs), ops.asarray(labels)), unroll=True)
+        total = losses["L"].sum()
         total.name = "L"
         return total  # type: ignore[no-any-return]
 
@@ -188,18 +188,18 @@ def slides_by_tape() -> tuple[Tensor, dict[str, float]]:
         x: Tensor
         y: Tensor
 
-    def cell(h: Tensor, at: Example) -> tuple[Tensor, Tensor]:
+    def cell(h: Tensor, at: Example) -> tuple[Tensor, dict[str, Tensor]]:
         z = W_hh * h + W_xh * at.x
         h = ops.tanh(z)
         o = W_hy * h
         for seen, found in ((zs, z), (hs, h), (os, o)):
             seen.append(found)
-        return h, (o - at.y) ** 2 / 2
+        return h, {"L": (o - at.y) ** 2 / 2}
 
-    _, losses = unroll(
-        cell, ops.tensor(0.0), Example(ops.tensor([0.5, 0.1, 0.4]), ops.tensor([0.4, 0.2, 0.1])), output="L"
+    _, losses = scan(
+        cell, ops.tensor(0.0), Example(ops.tensor([0.5, 0.1, 0.4]), ops.tensor([0.4, 0.2, 0.1])), unroll=True
     )
-    loss = losses.sum()
+    loss = losses["L"].sum()
     loss.name = "L"
     wanted = {"dL/dW_xh": W_xh, "dL/dW_hh": W_hh, "dL/dW_hy": W_hy}
     for symbol, tensors in (("δ", zs), ("δh", hs), ("δo", os)):

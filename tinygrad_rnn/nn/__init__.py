@@ -1,12 +1,15 @@
 """Modules, layers, cells and losses, with PyTorch's names."""
 
 from . import functional
-from .cells import GRUCell, LSTMCell, LSTMState, RNNCell
+from .cells import GRUCell, LSTMCell, RNNCell
 from .linear import Linear
 from .module import Module
-from .rnn import RNN
+from .rnn import GRU, LSTM, RNN
+from .steps import LSTMState
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "RNN",
     "GRUCell",
     "LSTMCell",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from numpy.typing import ArrayLike
 
@@ -23,12 +23,15 @@ from ..ops import (
     tanh,
 )
 from ..ops import log_sigmoid as logsigmoid
+from ..random import default_rng
 from ..tape import Tensor
 
 __all__ = [
     "cross_entropy",
+    "dropout",
     "elu",
     "gelu",
+    "layer_norm",
     "leaky_relu",
     "linear",
     "log_softmax",
@@ -48,6 +51,31 @@ def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Te
     """x Wᵀ + b: x [..., in], weight [out, in], bias [out] give [..., out]."""
     out = inner(x, weight)
     return out if bias is None else ops.add(out, bias)
+
+
+def layer_norm(
+    x: ArrayLike, weight: ArrayLike | None = None, bias: ArrayLike | None = None, eps: float = 1e-5
+) -> Tensor:
+    """(x − μ) / √(σ² + ε) ⊙ weight + bias, with the mean μ and the variance σ² of the last axis (Ba et al. 2016)."""
+    centred = ops.subtract(x, ops.mean(x, -1, keepdims=True))
+    out = centred / ops.sqrt(ops.mean(ops.square(centred), -1, keepdims=True) + eps)
+    if weight is not None:
+        out = ops.multiply(out, weight)
+    return out if bias is None else ops.add(out, bias)
+
+
+def dropout(x: ArrayLike, p: float = 0.5, training: bool = True, rng: Any = None) -> Tensor:
+    """x ⊙ m / (1 − p), each element of m being 0 with probability p, else 1; x itself when not training.
+
+    `rng` is what `tinygrad_rnn.random.default_rng` takes. Raises `ValueError` for a p that isn't in 0 … 1.
+    """
+    x = ops.asarray(x)
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout: p must lie in 0 … 1, got {p}")
+    if not training or p == 0:
+        return x
+    kept = default_rng(rng).bernoulli(1 - p, x.shape, x.dtype)
+    return ops.multiply(x, kept if p == 1 else kept / (1 - p))
 
 
 def cross_entropy(

@@ -1,66 +1,217 @@
-"""The vanilla RNN as a layer: the cell unrolled over a sequence."""
+"""Recurrent layers: `scan` over a cell's equations, for every layer and direction."""
 
 from __future__ import annotations
+
+import warnings
+from contextlib import nullcontext
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from ..ops import add, asarray, ascontiguousarray, matmul
-from ..scan import unroll
+from ..ops import asarray, concatenate, ones, stack, swapaxes
+from ..random import Generator, default_rng
+from ..scan import scan
+from ..scope import scope
 from ..tape import Tensor
-from .cells import ACTIVATIONS, Nonlinearity, activation, recurrent_parameters
-from .functional import linear
-from .module import Module
+from ..tree import map_leaves
+from .functional import dropout
+from .linear import sizes_checked
+from .recurrent import Recurrent
+from .steps import GRUStep, LSTMStep, Nonlinearity, RNNStep
 
-__all__ = ["RNN"]
+__all__ = ["GRU", "LSTM", "RNN"]
 
 
-class RNN(Module):
-    """h_t = tanh(x_t W_ihᵀ + b_ih + h_{t−1} W_hhᵀ + b_hh) for t = 1 … T (PyTorch's `RNN`, one layer).
+class _Layers(Recurrent):
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        residual: bool = False,
+        recurrent_dropout: float = 0.0,
+        dtype: DTypeLike | None = None,
+        rng: Generator | np.random.Generator | int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias, options)
+        what = type(self).__name__
+        sizes_checked(what, num_layers=num_layers)
+        for name, p in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
+            if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 <= p <= 1:
+                raise ValueError(f"{what}: {name} must be a number in 0 … 1, got {p!r}")
+        if dropout and num_layers == 1:
+            warnings.warn(f"{what}: dropout acts between layers, and num_layers is 1", stacklevel=2)
+        self.num_layers, self.batch_first, self.bidirectional = num_layers, batch_first, bidirectional
+        self.dropout, self.recurrent_dropout, self.residual = dropout, recurrent_dropout, residual
+        self.rng = default_rng(rng)
+        self._suffixes = [[f"_l{n}", f"_l{n}_reverse"][: 1 + bidirectional] for n in range(num_layers)]
+        width = input_size
+        for suffixes in self._suffixes:
+            for suffix in suffixes:
+                self._make_weights(suffix, width, dtype, self.rng.numpy)
+            width = self.output_size * len(suffixes)
 
-    `weight_ih_l0` [H, I], `weight_hh_l0` [H, H], `bias_ih_l0` and `bias_hh_l0` [H]: a PyTorch checkpoint loads by
-    name. They start from U(−1/√H, 1/√H).
+    def forward(
+        self,
+        xs: ArrayLike,
+        state: Any = None,
+        *,
+        unroll: bool = False,
+        checkpoint: int | Literal["sqrt"] | None = None,
+        gates: bool = False,
+        rng: Any = None,
+    ) -> tuple[Any, ...]:
+        """The last layer's outputs and the final states of all: ys, h_n (or, of an LSTM, ys, (h_n, c_n)).
+
+        Args:
+            xs: [T, B, I], or [B, T, I] if `batch_first`, or [T, I]. ys have the same first axes, and D·H features:
+                H for each of the D directions.
+            state: h_0 [L·D, B, H], or [L·D, H] for xs of two axes (of an LSTM, the pair (h_0, c_0)): the first
+                layer's, then its reverse direction's, then the second layer's. Zeros if not given. The final states
+                have the same shapes.
+            unroll: puts each step on the tape, for pictures and explanations.
+            checkpoint: k or "sqrt" keeps every k-th state only, and works out the rest again; see `scan`.
+            gates: returns a third result, all gates and states of every step, as in `gates["l0_reverse"]["z"]`
+                [T, B, H] (or [B, T, H], or [T, H]).
+            rng: draws the masks of dropout, in the place of the layer's own `rng`.
+
+        Raises `ValueError` for shapes that differ from these.
+        """
+        xs = asarray(xs)
+        if xs.ndim not in (2, 3) or xs.shape[-1] != self.input_size:
+            batched = f"[B, T, {self.input_size}]" if self.batch_first else f"[T, B, {self.input_size}]"
+            raise ValueError(
+                f"{self.step.what}: xs must have shape {batched} or [T, {self.input_size}], got {xs.shape}"
+            )
+        turned = self.batch_first and xs.ndim == 3
+        if turned:
+            xs = swapaxes(xs, 0, 1)
+        starts = self._starts(state, xs)
+        rng = self.rng if rng is None else default_rng(rng)
+        p, p_state = (self.dropout, self.recurrent_dropout) if self.training else (0.0, 0.0)
+        lasts: list[Any] = []
+        found: dict[str, dict[str, Tensor]] = {}
+        ys = xs
+        for layer, suffixes in enumerate(self._suffixes):
+            read = dropout(ys, p, rng=rng) if layer and p else ys
+            outs: list[Tensor] = []
+            for suffix in suffixes:
+                start = starts[len(lasts)]
+                mask = dropout(ones(start[0].shape, start[0].dtype), p_state, rng=rng) if p_state else None
+                last, parts = self._scan(suffix, start, read, mask, unroll=unroll, checkpoint=checkpoint, gates=gates)
+                lasts.append(self.step.parts(last))
+                outs.append(parts["h"])
+                found[suffix[1:]] = parts
+            out = outs[0] if len(outs) == 1 else concatenate(outs, axis=-1)
+            ys = out + ys if self.residual and layer else out
+        final = self.step.state([_gathered(parts) for parts in zip(*lasts, strict=True)])
+        ys = swapaxes(ys, 0, 1) if turned else ys
+        if not gates:
+            return ys, final
+        return ys, final, map_leaves(lambda part: swapaxes(part, 0, 1), found) if turned else found
+
+    def _scan(
+        self, suffix: str, start: list[Any], xs: Tensor, mask: Tensor | None, *, gates: bool, **how: Any
+    ) -> tuple[Any, dict[str, Tensor]]:
+        """The final state of one layer and direction, and its states by name, h among them."""
+        step, w = self.step, self._weights(suffix)
+
+        def cell(h: Any, x: Tensor) -> tuple[Any, dict[str, Tensor]]:
+            h, parts = step(w, x, h, mask)
+            return h, parts if gates else {"h": parts["h"]}
+
+        alone = len(self._suffixes) == len(self._suffixes[0]) == 1
+        with nullcontext() if alone else scope(suffix[1:]):
+            return scan(cell, step.state(start), xs, reverse=suffix.endswith("_reverse"), **how)
+
+    def _starts(self, state: Any, xs: Tensor) -> list[list[Any]]:
+        """The first states of each layer and direction, in the dtype that theirs, xs and the weights have together."""
+        count, batch = self.num_layers * len(self._suffixes[0]), xs.shape[1:-1]
+        weight = self._weights("_l0").weight_hh
+        if state is None:
+            dtype = np.result_type(xs.dtype, weight.dtype)
+            return [self._zeros(batch, dtype) for _ in range(count)]
+        given = self._states(state, (count, *batch), "xs", xs)
+        dtype = np.result_type(xs.dtype, weight.dtype, *[s.dtype for s in given])
+        given = [s if s.dtype == dtype else s.astype(dtype) for s in given]
+        return [[s[i] for s in given] for i in range(count)]
+
+
+def _gathered(parts: Any) -> Tensor:
+    """Along a new first axis."""
+    return parts[0].reshape(1, *parts[0].shape) if len(parts) == 1 else stack(parts)
+
+
+class RNN(_Layers):
+    """h_t = tanh(x_t W_ihᵀ + b_ih + h_{t−1} W_hhᵀ + b_hh) for t = 1 … T, in L layers (PyTorch's `RNN`).
+
+    Layer l reads what layer l − 1 puts out. With `bidirectional`, each layer is two: one goes from t = 1 to T, the
+    other from T to 1, and their outputs stand beside each other.
+
+    The parameters are `weight_ih_l0` [H, I] (of later layers [H, D·H]), `weight_hh_l0` [H, H], `bias_ih_l0` and
+    `bias_hh_l0` [H], then `weight_ih_l0_reverse` and so on: a PyTorch checkpoint loads by name. All start from
+    U(−1/√H, 1/√H).
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+        num_layers: L.
+        nonlinearity: "tanh" or "relu" (RNN only).
+        bias: whether there are b_ih and b_hh.
+        batch_first: whether xs and ys are [B, T, …]; states aren't.
+        dropout: the probability that an element of what one layer hands to the next becomes zero, in training mode.
+        bidirectional: whether D = 2.
+        residual: from the second layer on, adds what a layer reads to what it puts out.
+        recurrent_dropout: the probability that an element of h_{t−1} is zero where it enters the products, in training
+            mode; the same elements at all steps of a sequence (Gal & Ghahramani 2016).
+        dtype: of the parameters; the default dtype if not given.
+        rng: a seed or generator, which draws the parameters and then the masks of dropout.
+        options: `layer_norm`, as in `LSTMCell`; of an LSTM also `forget_bias` and `proj_size`, of a GRU `reset_after`.
+
+    Call it as `ys, h_n = rnn(xs, h_0)`; `rnn(xs, h_0, unroll=True)` puts each step on the tape. See `forward`.
     """
+
+    kind = RNNStep
 
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
+        num_layers: int = 1,
         nonlinearity: Nonlinearity = "tanh",
-        bias: bool = True,
-        *,
-        dtype: DTypeLike | None = None,
-        rng: np.random.Generator | int | None = None,
+        *args: Any,
+        **options: Any,
     ) -> None:
-        self.input_size, self.hidden_size = input_size, hidden_size
-        self.nonlinearity = activation("RNN", nonlinearity)
-        made = recurrent_parameters("RNN", input_size, hidden_size, bias, dtype, rng)
-        self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0 = made
+        super().__init__(input_size, hidden_size, num_layers, *args, nonlinearity=nonlinearity, **options)
 
-    def forward(self, xs: ArrayLike, h_0: ArrayLike | None = None) -> tuple[Tensor, Tensor]:
-        """All states and the last: xs [T, B, I] gives ys [T, B, H], h_n [1, B, H]; xs [T, I] gives [T, H], [1, H].
 
-        `h_0` has the shape of h_n; zeros if not given. What doesn't need the past, x_t W_ihᵀ and the biases, is
-        computed before the loop, for all t in one product.
-        """
-        xs = asarray(xs)
-        if xs.ndim not in (2, 3) or xs.shape[-1] != self.input_size or len(xs) == 0:
-            raise ValueError(
-                f"RNN: xs must have shape [T, B, {self.input_size}] or [T, {self.input_size}], T >= 1; got {xs.shape}"
-            )
-        state = (1, *xs.shape[1:-1], self.hidden_size)
-        h_0 = asarray(np.zeros(state, self.weight_hh_l0.dtype) if h_0 is None else h_0)
-        if h_0.shape != state:
-            raise ValueError(f"RNN: h_0 must have shape {list(state)} for xs of shape {xs.shape}, got {h_0.shape}")
-        f, weight_hh = ACTIVATIONS[self.nonlinearity], ascontiguousarray(self.weight_hh_l0.T)
-        weight_hh.name = "weight_hh_l0.T"
-        bias = None if self.bias_ih_l0 is None or self.bias_hh_l0 is None else self.bias_ih_l0 + self.bias_hh_l0
+class LSTM(_Layers):
+    """c_t = f ⊙ c_{t−1} + i ⊙ g,  h_t = o ⊙ tanh(c_t) for t = 1 … T, in L layers (PyTorch's `LSTM`).
 
-        def step(h: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-            h = f(add(a, matmul(h, weight_hh)))
-            return h, h
+    The gates and their order are those of `LSTMCell`, and so are `proj_size`, `forget_bias` and `layer_norm`; layers,
+    directions, the names of the parameters and all other arguments those of `RNN`, but for the nonlinearity. With
+    `proj_size` P, h has P elements, and the final states are h_n [L·D, B, P] and c_n [L·D, B, H].
 
-        a = linear(xs, self.weight_ih_l0, bias)
-        a.name = "a"
-        h, ys = unroll(step, h_0[0], a)
-        return ys, h.reshape(state)
+    Call it as `ys, (h_n, c_n) = lstm(xs, (h_0, c_0))`.
+    """
+
+    kind = LSTMStep
+
+
+class GRU(_Layers):
+    """h_t = (1 − z) ⊙ n + z ⊙ h_{t−1} for t = 1 … T, in L layers (PyTorch's `GRU`).
+
+    The gates and their order are those of `GRUCell`, and so are `reset_after` and `layer_norm`; layers, directions, the
+    names of the parameters and all other arguments those of `RNN`, but for the nonlinearity.
+
+    Call it as `ys, h_n = gru(xs, h_0)`.
+    """
+
+    kind = GRUStep

@@ -66,6 +66,7 @@ def _checked(what: str, index: Any) -> Any:
 def _checked_part(what: str, i: Any) -> Any:
     if i is None or i is Ellipsis or isinstance(i, (int, slice)):
         return i
+    i = i.lowered() if isinstance(i, Lifted) else i
     if isinstance(i, Lifted):
         raise IndexError(
             f"{what}: inside vmap only integers that index the first axis alone may differ from example to example, "

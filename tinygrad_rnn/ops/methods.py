@@ -136,6 +136,8 @@ class Methods:
         return operator.index(_number(self, "index"))
 
     def __format__(self: Any, spec: str) -> str:
+        if isinstance(self, Lifted) and self.lowered() is not self:
+            return format(self.lowered(), spec)
         if isinstance(self, Lifted) or (not spec and self.shape):
             return format(str(self), spec)
         if self.size == 1:
@@ -177,6 +179,8 @@ class Methods:
     __array_function__ = protocols.array_function
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        if isinstance(self, Lifted) and self.lowered() is not self:
+            return self.lowered().__array__(dtype, copy)
         if self.requires_grad or isinstance(self, Lifted):  # recorded, or carrying a tangent
             raise TypeError(
                 "np.asarray: this tensor needs a gradient, which an array would drop; use tinygrad_rnn's function of "
@@ -334,6 +338,7 @@ def _compare(op: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
 
 def _number(t: Any, what: str) -> Any:
     """The number of a tensor of one element, with a warning if a gradient stops there."""
+    t = t.lowered() if isinstance(t, Lifted) else t
     if isinstance(t, Lifted):
         raise TypeError(
             f"{what}: this tensor carries a tangent, or stands for many examples, which a number would drop; "

@@ -220,6 +220,7 @@ def _place(what: str, find: Callable[..., Any], which: str, x: Any, axis: int | 
 
 def _found(find: Callable[..., Any], x: Any, axis: int, keepdims: bool) -> Any:
     """A plain array; inside `vmap`, a tensor of one for each example. Tangents have no part in it."""
+    x = x.lowered() if isinstance(x, Lifted) else x
     if isinstance(x, Dual):
         return _found(find, x.primal, axis, keepdims)
     if isinstance(x, Lifted):

@@ -1,11 +1,10 @@
 """Loops over time."""
 
+from .explain import Program, scan_program
 from .scan import scan
 
 __all__ = [
+    "Program",
     "scan",
+    "scan_program",
 ]
-
-
-def unroll(cell, carry, xs, *, output="y"):  # TEMPORARY until the migration is done
-    return scan(cell, carry, xs, unroll=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,68 +12,64 @@ from ..ops import getitem, stack
 from ..primitive import Plan, Primitive, record
 from ..tape import Array, Lifted, Node, Tensor, enable_grad, grad_enabled
 from ..tree import flatten
-from ..watch import watchers
-from .capture import Capture, capture
+from .capture import Capture
 from .loop import Loop
-from .program import Derivative, LoopProgram, Ran
+from .program import Derivative, Forward, LoopProgram, Ran
 from .trace import Step, Untraceable, Var
 
 __all__ = ["compiled", "program_of"]
 
 
-def program_of(loop: Loop) -> tuple[Capture, LoopProgram]:
-    """The loop's captured step and its program, compiled if there is none yet."""
-    if watchers.get():
-        raise Untraceable("somebody watches every operation")
-    try:
-        found = capture(loop)
-        if found.end.program is None:
-            found.end.program = LoopProgram(found)
-    except Untraceable:
-        raise
-    except Exception as error:
-        raise Untraceable(f"{type(error).__name__}: {error}") from error
-    return found, found.end.program
+def program_of(found: Capture) -> LoopProgram:
+    """A captured step's program, compiled if there is none yet."""
+    program = found.end.program
+    if program is None:
+        try:
+            program = found.end.program = LoopProgram(found)
+        except Untraceable as error:
+            program = found.end.program = str(error)
+    if isinstance(program, str):
+        raise Untraceable(program)
+    found_program: LoopProgram = program
+    return found_program
 
 
-def compiled(loop: Loop) -> tuple[Any, Any]:
-    """The last carry and the ys. Raises `Untraceable` if the loop can't be compiled."""
+def compiled(loop: Loop, found: Capture, checkpoint: int | None) -> tuple[Any, Any]:
+    """The last carry and the ys. Raises `Untraceable` if the step can't be compiled."""
     carry, nest_carry = flatten(loop.carry)
     xs, _ = flatten(loop.xs)
-    if any(isinstance(t, Lifted) for t in (*carry, *xs)):
-        raise Untraceable("its arguments carry tangents, or stand for many examples")
-    if loop.length == 0:
-        raise Untraceable("there are no steps")
-    found, program = program_of(loop)
+    program = program_of(found)
     inputs = [*carry, *xs, *found.outer]
     needs = [t.node is not None and t.node.needs_grad for t in inputs]
-    derivative = None
-    if any(needs) and grad_enabled.get():
-        c, x = len(carry), len(xs)
-        derivative = program.derivative(tuple(needs[:c]), tuple(needs[c : c + x]), tuple(needs[c + x :]))
-    values = [t.value if derivative is None else _own(t) for t in inputs]
-    length, c, x = loop.length, len(carry), len(xs)
-    sequences = [v[::-1] if loop.reverse else v for v in values[c : c + x]]
-    forward = program.forward if derivative is None else derivative.forward
-    ran = forward.run(length, values[:c], sequences, values[c + x :])
-    ys = [ran.all(y, length) for y in forward.step.ys]
-    outputs = [*ran.carry, *(y[::-1] if loop.reverse else y for y in ys)]
-    if derivative is None:
-        tensors = [Tensor(_safe(v, inputs)) for v in outputs]
+    c, x = len(carry), len(xs)
+    if not any(needs) or not grad_enabled.get():
+        outputs = _forward(program.forward, loop, [t.value for t in inputs], c, x)
+        tensors = [Tensor(_apart(v, inputs)) for v in outputs]
     else:
-        run = _Run(derivative, ran, length, loop.reverse, inputs, values, program.step, len(carry))
-        tensors = run.recorded(outputs)
+        derivative = program.derivative(tuple(needs[:c]), tuple(needs[c : c + x]), tuple(needs[c + x :]))
+        run = _Run(derivative, loop, inputs, program.step, checkpoint)
+        tensors = run.recorded()
     return nest_carry(tensors[:c]), found.nest_ys(tensors[c:])
+
+
+def _forward(forward: Forward, loop: Loop, values: Sequence[Array], c: int, x: int) -> list[Array]:
+    """The last carry and the ys, with nothing kept."""
+    xs = [v[::-1] if loop.reverse else v for v in values[c : c + x]]
+    ran = forward.run(loop.length, values[:c], xs, values[c + x :])
+    ys = [ran.all(y, loop.length) for y in forward.step.ys]
+    return [*ran.carry, *(y[::-1] if loop.reverse else y for y in ys)]
 
 
 def _own(t: Tensor) -> Array:
     """The value in memory that nobody outside can write to while a backward is pending."""
     if t.node is not None and t.node.plan is not None and t.node.origin is None:
         return t.value
-    return t.value.copy(order="K")
+    return np.array(t.value, order="K")
 
 
-def _safe(v: Array, inputs: Sequence[Tensor]) -> Array:
+def _apart(v: Any, inputs: Sequence[Tensor]) -> Array:
+    """A result, in memory of its own if it was handed through."""
+    v = np.asarray(v)
     return v.copy() if any(v is t.value or v.base is t.value for t in inputs) else v
 
 
@@ -110,58 +106,99 @@ _SCAN = Plan(Primitive(_scan, "general", lambda ct, run: run.pull(ct)), [0])
 _OUTPUT = Plan(Primitive(_output, "general", [lambda ct, number: _cotangents({number: ct})]), [0])
 
 
+class _Segment(NamedTuple):
+    """Some steps of a run, and the carry before them; what they left for the backward, unless it is made anew."""
+
+    start: int
+    stop: int
+    carry: list[Array]
+    ran: Ran | None
+
+
 class _Run:
     """One run of a compiled loop, of which a gradient is wanted."""
 
     def __init__(
-        self, derivative: Derivative, ran: Ran, length: int, reverse: bool, inputs: Sequence[Tensor],
-        values: Sequence[Array], step: Step, carries: int,
+        self, derivative: Derivative, loop: Loop, inputs: Sequence[Tensor], step: Step, checkpoint: int | None
     ) -> None:
-        self.derivative, self.ran, self.length, self.reverse = derivative, ran, length, reverse
+        self.derivative, self.step, self.length, self.reverse = derivative, step, loop.length, loop.reverse
         self.nodes = [t.node for t in inputs]
-        self.values, self.step, self.carries = values, step, carries
-        self.forms = [(v.shape, v.dtype) for v in values]
+        c, x = self.carries, self.sequences = len(step.carry), len(step.xs)
+        self.values = [_own(t) for t in inputs]
+        self.constants = self.values[c + x :]
+        self.xs = [v[::-1] if self.reverse else v for v in self.values[c : c + x]]
+        self.segments: list[_Segment] = []
+        if checkpoint is None:
+            ran = derivative.forward.run(self.length, self.values[:c], self.xs, self.constants)
+            self.segments.append(_Segment(0, self.length, self.values[:c], ran))
+            self.outputs = [*ran.carry, *(ran.all(y, self.length) for y in derivative.forward.step.ys)]
+        else:
+            self.outputs = self._run_in_segments(-(-checkpoint // derivative.block) * derivative.block)
 
-    def recorded(self, outputs: Sequence[Array]) -> list[Tensor]:
+    def _run_in_segments(self, k: int) -> list[Array]:
+        """The last carry and the ys, with the carry kept at every k-th step only."""
+        light, length = self.derivative.light, self.length
+        carry = list(self.values[: self.carries])
+        ys = [np.empty((length, *y.shape), y.dtype) for y in light.step.ys]
+        for start in range(0, length, k):
+            stop = min(start + k, length)
+            self.segments.append(_Segment(start, stop, carry, None))
+            ran = light.run(stop - start, carry, [x[start:stop] for x in self.xs], self.constants)
+            carry = ran.carry
+            for whole, y in zip(ys, light.step.ys, strict=True):
+                whole[start:stop] = ran.all(y, stop - start)
+        return [*carry, *ys]
+
+    def recorded(self) -> list[Tensor]:
         """The results as tensors of the tape."""
-        self.outputs = [(v.shape, v.dtype) for v in outputs]
-        whole = np.empty(0)
-        node = record(_SCAN, self.nodes, self.values, whole, {"run": self})
-        tensors = []
-        for k, v in enumerate(outputs):
-            if v.dtype.kind != "f":
-                tensors.append(Tensor(v))
-                continue
-            tensors.append(Tensor(v, Node(v, True, _OUTPUT, (node,), (k,))))
+        node = record(_SCAN, self.nodes, self.values, np.empty(0), {"run": self})
+        c, tensors = self.carries, []
+        for k, v in enumerate(self.outputs):
+            value = np.asarray(v)[::-1] if k >= c and self.reverse else np.asarray(v)
+            if value.dtype.kind != "f":
+                tensors.append(Tensor(value))
+            else:
+                tensors.append(Tensor(value, Node(value, True, _OUTPUT, (node,), (k,))))
+        self.forms = [(np.shape(v), v.dtype) for v in self.outputs]
+        del self.outputs
         return tensors
 
     def pull(self, ct: _Cotangents) -> tuple[Any, ...]:
         """The cotangents of all inputs: arrays, or tensors if those that come are tensors."""
         if any(isinstance(part, Tensor) for part in ct.parts.values()):
             return self._pull_recorded(ct)
-        derivative, step, length, c = self.derivative, self.step, self.length, self.carries
-        deltas = []
-        for i in derivative.carry:
-            part = ct.parts.get(i)
-            deltas.append(np.zeros(*self.outputs[i]) if part is None else np.array(part))
-        cts = []
-        for i in derivative.given:
-            part = ct.parts.get(c + i)
-            if part is None:
-                part = np.broadcast_to(np.zeros((), self.outputs[c + i][1]), self.outputs[c + i][0])
-            cts.append(part[::-1] if self.reverse else part)
-        deltas, by_xs, sums = derivative.pull(length, self.ran, deltas, cts, None)
-        by_constants = derivative.gradients(sums, self.ran.constants)
+        derivative, c = self.derivative, self.carries
+        deltas = [self._cotangent(ct, i).copy() for i in derivative.carry]
+        cts = [self._cotangent(ct, c + i) for i in derivative.given]
+        cts = [part[::-1] for part in cts] if self.reverse else cts
+        sums: list[Array] | None = None
+        by_xs: list[Any] = []
+        for start, stop, carry, kept in reversed(self.segments):
+            n = stop - start
+            ran = kept or derivative.forward.run(n, carry, [x[start:stop] for x in self.xs], self.constants)
+            deltas, found, sums = derivative.pull(n, ran, deltas, [part[start:stop] for part in cts], sums)
+            if len(self.segments) == 1:
+                by_xs = found
+                break
+            by_xs = by_xs or [None if f is None else np.empty((self.length, *f.shape[1:]), f.dtype) for f in found]
+            for whole, f in zip(by_xs, found, strict=True):
+                if f is not None:
+                    whole[start:stop] = f
         out: list[Any] = [None] * len(self.values)
         for i, delta in zip(derivative.carry, deltas, strict=True):
             out[i] = delta
-        for k, found in zip(derivative.outputs, by_xs, strict=True):
-            out[c + derivative.xs[k]] = found[::-1] if self.reverse and found is not None else found
-        for i, found in zip(derivative.constants, by_constants, strict=True):
-            out[c + len(step.xs) + i] = found
-        return tuple(
-            np.zeros(*form) if found is None else np.asarray(found) for found, form in zip(out, self.forms, strict=True)
-        )
+        for k, by_x in zip(derivative.outputs, by_xs, strict=True):
+            out[c + derivative.xs[k]] = by_x[::-1] if self.reverse else by_x
+        for i, by_constant in zip(derivative.constants, derivative.gradients(sums or [], self.constants), strict=True):
+            out[c + self.sequences + i] = by_constant
+        pairs = zip(out, self.values, strict=True)
+        return tuple(np.zeros(v.shape, v.dtype) if found is None else np.asarray(found) for found, v in pairs)
+
+    def _cotangent(self, ct: _Cotangents, k: int) -> Array:
+        """That of the k-th result; if none came, zeros without memory."""
+        part = ct.parts.get(k)
+        shape, dtype = self.forms[k]
+        return np.broadcast_to(np.zeros((), dtype), shape) if part is None else part
 
     def _pull_recorded(self, ct: _Cotangents) -> tuple[Any, ...]:
         """The same through the unrolled loop, recorded, so that it can be differentiated again."""
@@ -177,7 +214,7 @@ class _Run:
         wanted = [t for t in inputs if t.requires_grad]
         found = pull_plain([o for o, _ in pairs], [p for _, p in pairs], wanted, record=True, free=False, since=since)
         by_node = {id(t): f for t, f in zip(wanted, found, strict=True)}
-        zeros = [Tensor(np.zeros(*form)) for form in self.forms]
+        zeros = [Tensor(np.zeros(v.shape, v.dtype)) for v in self.values]
         return tuple(z if by_node.get(id(t)) is None else by_node[id(t)] for t, z in zip(inputs, zeros, strict=True))
 
     def _unrolled(self, inputs: Sequence[Tensor]) -> list[Tensor]:

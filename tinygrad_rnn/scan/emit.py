@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..primitive import Primitive
+from ..tape import Array
 from .place import Places, placed
 from .rewrite import EACH, ONCE
-from .split import Sections, Total, is_view
+from .split import Sections, Total, is_view, pieces_of
 from .trace import Equation, Operand, Var
 
 __all__ = ["Emitted", "emit"]
@@ -166,6 +167,11 @@ class _Emitter:
     def function(self, prim: Primitive) -> str:
         return self.names.thing(prim.name, prim.lowering.numpy or prim.forward)
 
+    def into(self, prim: Primitive, args: Sequence[str], target: str | None, function: str | None = None) -> str:
+        """A call of NumPy's function that writes to `target`: by position, which is quicker, but for these two."""
+        named = "out=" if prim.lowering.numpy in (np.maximum, np.minimum) else ""
+        return f"{function or self.function(prim)}({', '.join([*args, *([named + target] if target else [])])})"
+
     def keywords(self, kwargs: dict[str, Any]) -> list[str]:
         return [f"{k}={self.literal(v)}" for k, v in kwargs.items()]
 
@@ -199,7 +205,7 @@ class _Emitter:
                     self.whole(a, out.ndim) if isinstance(a, Var) else self.constant(a, others) for a in e.args
                 ]
                 into = target or next((self.names(v) for v in reusable), None)
-                call = f"{self.function(prim)}({', '.join([*args, *([into] if into else [])])})"
+                call = self.into(prim, args, into)
                 if target is not None:
                     return call
                 return f"{name} = {call}"
@@ -258,7 +264,7 @@ class _Emitter:
             source = self.row(e.args[0])
             call = f"{source}{part}" if part else self._call(e)
             return f"{self.row(out)} = {call}"
-        if prim.lowering.pieces is not None and kind in ("static", "stacked"):
+        if pieces_of(e) and kind in ("static", "stacked"):
             return self._join(e)
         target = self.row(out)
         if prim.lowering.numpy is not None:
@@ -266,7 +272,7 @@ class _Emitter:
             function = self.function(prim)
             if prim.lowering.rows and kind in ("static", "stacked") and all(a.ndim <= 2 for a in e.args):
                 function = self.names.numpy(np.dot)  # quicker to start than matmul
-            return f"{function}({', '.join([*(self.row(a, others) for a in e.args), target])})"
+            return self.into(prim, [self.row(a, others) for a in e.args], target, function)
         return f"{target} = {self._call(e)}" if kind == "fresh" else f"{target}[...] = {self._call(e)}"
 
     def _call(self, e: Equation) -> str:
@@ -275,7 +281,7 @@ class _Emitter:
         return f"{function}({', '.join([*args, *self.keywords(e.kwargs)])})"
 
     def _join(self, e: Equation) -> str | None:
-        parts = e.prim.lowering.pieces(e.kwargs, [a.shape for a in e.args])  # type: ignore[misc]
+        parts = pieces_of(e) or []
         statements = []
         for i, (a, (axis, start, stop)) in enumerate(zip(e.args, parts, strict=True)):
             if self.places.homes.get(a) == (e.out, i):
@@ -315,9 +321,9 @@ class _Emitter:
             if kind == "static" and v in self.new and self.new[v] not in self.places.copied:
                 self.names.of[v] = self.state_names[self.new[v]]
         for e in reversed(loop):  # pieces of pieces come after what they are part of
-            if e.prim.lowering.pieces is None or self.places.kinds[e.out] == "fresh":
+            parts = pieces_of(e)
+            if parts is None or self.places.kinds[e.out] == "fresh":
                 continue
-            parts = e.prim.lowering.pieces(e.kwargs, [a.shape for a in e.args])
             for i, (a, (axis, start, stop)) in enumerate(zip(e.args, parts, strict=True)):
                 if self.places.homes.get(a) == (e.out, i):
                     rows = ":, " if self._is_rows(a) else ""
@@ -373,7 +379,7 @@ class _Emitter:
         body: list[str] = []
         for i, v in enumerate(self.step.carry):
             if i not in self.places.states:
-                body.append(f"{names(v)} = {names(v)}.copy()")
+                body.append(f"{names(v)} = {self.names.numpy(np.array)}({names(v)})")
         self._section(body, "before the loop, for all t at once", program.before)
         loop_lines = []
         settings = self.settings()
@@ -404,11 +410,15 @@ class _Emitter:
         order = "[::-1]" if self.backwards else ""
         if not self.rows:
             return [f"for t in {'reversed(range(n))' if self.backwards else 'range(n)'}:"]
-        pairs = [(name, f"{self.whole(v)}{order}") for v, name in self.rows.items()]
+        pairs = [(name, self._rows(f"{self.whole(v)}{order}", v)) for v, name in self.rows.items()]
         if len(pairs) == 1:
             return [f"for {pairs[0][0]} in {pairs[0][1]}:"]
         left, right = ", ".join(a for a, _ in pairs), ", ".join(b for _, b in pairs)
         return [f"for {left} in zip({right}):"]
+
+    def _rows(self, text: str, v: Var) -> str:
+        """What gives a value's rows one by one, as arrays even where they have no axes."""
+        return text if v.ndim else f"{self.names.thing('scalars', _scalars)}({text})"
 
     def _section(self, body: list[str], title: str, equations: list[Equation]) -> None:
         if not equations:
@@ -441,7 +451,7 @@ class _Emitter:
         program = self.program
         found = {a for s in (program.before, program.loop, program.after) if s is not equations for e in s for a in e.inputs}
         found.update(a for t in program.totals for a in t.args if isinstance(a, Var))
-        found.update(a for e in equations if is_view(e) or e.prim.kind != "elementwise" for a in e.inputs)
+        found.update(a for e in equations if e.prim.lowering.numpy is None or e.prim.kind != "elementwise" for a in e.inputs)
         return found | set(self.stored)
 
     def _total(self, total: Total) -> str:
@@ -453,6 +463,11 @@ class _Emitter:
         args = [self.whole(a) for a in total.args]
         rule = self.names.thing(f"{total.prim.name}_summed", total.prim.lowering.summed)
         return f"{rule}({', '.join([*args, *self.keywords(total.kwargs)])})"
+
+
+def _scalars(x: Array) -> list[Array]:
+    """The elements of an array with one axis, as arrays that can be written to."""
+    return [x[t, ...] for t in range(len(x))]
 
 
 def _shape(x: Operand) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ops import asarray, get_default_dtype
 from ..tape import Tensor, no_grad
-from ..tree import NestingError, flatten, map_leaves, map_places
+from ..tree import NestingError, kind, map_leaves, map_places
 
 __all__ = ["Loop", "part_names"]
 
@@ -65,11 +65,10 @@ class Loop:
         """The cell's next carry and y: tensors, the carry of the same nesting, shapes and dtypes as before."""
         returned = self.cell(carry, x)
         if not isinstance(returned, tuple) or len(returned) != 2:
-            got = type(returned).__name__ + (f" of {len(returned)}" if isinstance(returned, tuple) else "")
-            raise TypeError(f"scan: the cell must return a pair (carry, y), got a {got}")
+            raise TypeError(f"scan: the cell must return a pair (carry, y), got {kind(returned)}")
         new, y = returned
         try:
-            new = map_places(lambda place, _, c: _tensor(place, c), self.carry, "carry", new)
+            new = map_places(_renewed, self.carry, "carry", new)
         except NestingError as error:
             raise TypeError(f"scan: the cell must return a carry that is nested like the one it gets: {error}") from None
         map_places(_check_alike, self.carry, "carry", new)
@@ -82,10 +81,14 @@ class Loop:
             _, y = self.step(map_leaves(lambda c: c.detach(), self.carry), zeros)
         return map_leaves(lambda leaf: asarray(np.zeros((0, *leaf.shape), leaf.dtype)), y)
 
+    def code(self) -> Any:
+        """The cell's code, if it is written in Python."""
+        function = getattr(self.cell, "forward", self.cell)
+        return getattr(getattr(function, "__func__", function), "__code__", None)
+
     def parameter_names(self) -> tuple[str, str]:
         """What the cell calls its carry and its input."""
-        function = getattr(self.cell, "forward", self.cell)
-        code = getattr(getattr(function, "__func__", function), "__code__", None)
+        code = self.code()
         names = [] if code is None else [n for n in code.co_varnames[: code.co_argcount] if n != "self"]
         return (names[0], names[1]) if len(names) >= 2 else ("h", "x")
 
@@ -98,6 +101,12 @@ def _tensor(place: str, x: Any) -> Tensor:
         return asarray(x)
     except (TypeError, ValueError) as error:
         raise type(error)(f"scan: {place}: {error}") from None
+
+
+def _renewed(place: str, old: Tensor, new: Any) -> Tensor:
+    if new is None or isinstance(new, (tuple, list, dict)):
+        raise NestingError(f"a tensor against {kind(new)} at {place}")
+    return _tensor(place, new)
 
 
 def _check_alike(place: str, old: Tensor, new: Tensor) -> None:

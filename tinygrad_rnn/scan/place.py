@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .split import Sections, is_view
+from .split import Sections, is_view, pieces_of
 from .trace import Equation, Var
 
 __all__ = ["Places", "placed"]
@@ -60,7 +60,7 @@ def placed(program: Sections, stored: set[Var]) -> Places:
             places.kinds[v] = "stacked" if new[v] in places.states else "static"
         elif v in rows:
             places.kinds[v] = "stacked"
-        elif e.prim.lowering.numpy is not None or e.prim.lowering.pieces is not None:
+        elif e.prim.lowering.numpy is not None or pieces_of(e):
             places.kinds[v] = "static"
         else:
             places.kinds[v] = "fresh"
@@ -71,7 +71,7 @@ def placed(program: Sections, stored: set[Var]) -> Places:
 
 def _settle_pieces(places: Places, loop: Sequence[Equation], stored: set[Var], new: Mapping[Var, int]) -> None:
     """Let what is joined be written in its place at once."""
-    joins = [e for e in loop if e.prim.lowering.pieces is not None and places.kinds[e.out] in ("stacked", "static")]
+    joins = [e for e in loop if pieces_of(e) and places.kinds[e.out] in ("stacked", "static")]
     for e in joins:
         for i, v in enumerate(e.args):
             writable = (
@@ -99,9 +99,11 @@ def _share_buffers(places: Places, program: Sections, root, new: Mapping[Var, in
             v = places.homes[v][0]
         return v
 
-    for i, e in enumerate(loop):
+    for i, e in reversed(list(enumerate(loop))):
+        # What a function gave that isn't NumPy's elementwise may be a view of its arguments.
+        until = max(i, last.get(home(e.out), i)) if places.kinds[e.out] == "fresh" else i
         for a in e.inputs:
-            last[home(a)] = i
+            last[home(a)] = max(until, last.get(home(a), until))
     for v, i in new.items():
         if places.kinds.get(v) != "static" or v.equation is None:
             continue

@@ -31,7 +31,7 @@ class LoopProgram:
 
     def __init__(self, found: Capture) -> None:
         step = found.step()
-        self.step = rewritten(_with_copied_views(step), _levels(step))
+        self.step = _with_copied_views(rewritten(step, _levels(step)))
         self.levels = _all_levels(self.step)
         self.forward = Forward(self.step, self.levels, set())
         self._derivatives: dict[Any, Derivative] = {}
@@ -115,7 +115,7 @@ class Forward:
             for i, end in zip(moving, ends, strict=True):
                 now[i] = end
             for i, rows in states.items():
-                now[i] = rows[length].copy()
+                now[i] = np.array(rows[length])
             return Ran(self, now, xs, constants, arrays, states)
         for start in range(0, length, block):
             stop = min(start + block, length)
@@ -132,7 +132,7 @@ class Forward:
             for i, end in zip(moving, ends, strict=True):
                 now[i] = end
         for i in states:
-            now[i] = now[i][-1].copy()
+            now[i] = np.array(now[i][-1])
         return Ran(self, now, xs, constants, arrays, states)
 
 
@@ -175,7 +175,7 @@ class Derivative:
         self.sections = split(_with_copied_views(_without_nothing(full)), known)
         self.outputs = [i for i, y in enumerate(full.ys) if y is not None]
         self.ys = self.sections.step.ys
-        own = {e.out for e in self.sections.step.equations}
+        own = {*(e.out for e in self.sections.step.equations), *self.sections.step.carry}
         stored = list(dict.fromkeys(y for y in self.ys if y in own))
         self.emitted = emit(self.sections, stored, "backward", backwards=True)
         cts = set(backward.xs)
@@ -189,7 +189,9 @@ class Derivative:
         self._where |= {v: ("ct", i, 0) for i, v in enumerate(self.sections.step.xs)}
         self._where |= {v: ("kept", i, 0) for i, v in enumerate(self.kept)}
         self._where |= {v: ("constant", i, 0) for i, v in enumerate(self.sections.step.constants)}
-        self.block = self.forward.block = min(_block(self.sections), self.forward.block)
+        self.light = Forward(step, levels, set())  # keeps nothing, for checkpoints
+        self.block = min(_block(self.sections), self.forward.block)
+        self.forward.block = self.light.block = self.block  # one grid, so that the same sums round alike
 
     def pull(
         self, length: int, ran: Ran, deltas: list[Array], cts: Sequence[Array], sums: list[Array] | None
@@ -228,7 +230,7 @@ class Derivative:
             else:
                 sums = [s + t for s, t in zip(sums, totals, strict=True)]
         for i in states:
-            now[i] = now[i][0]
+            now[i] = np.array(now[i][0])
         found: dict[str, Any] = {"state": states, "array": arrays, "ct": cts, "kept": kept, "constant": ran.constants}
         out: list[Array | None] = []
         for v in self.ys:

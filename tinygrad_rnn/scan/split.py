@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import Lowering, primitive
+from ..primitive import Lowering, Part, primitive
 from .rewrite import EACH, ONCE, PAST
 from .trace import Equation, Operand, Step, Var
 
-__all__ = ["Sections", "Total", "is_view", "split"]
+__all__ = ["Sections", "Total", "is_view", "pieces_of", "split"]
 
 
 @dataclass(eq=False)
@@ -65,6 +65,13 @@ def is_view(equation: Equation | None) -> bool:
             and equation.prim.lowering.part(equation.kwargs, equation.args[0].shape) is not None
         )
     )
+
+
+def pieces_of(equation: Equation | None) -> list[Part] | None:
+    """Where an equation's arguments are in its result, if it does nothing but put them side by side."""
+    if equation is None or equation.prim.lowering.pieces is None or len(equation.inputs) < len(equation.args):
+        return None
+    return equation.prim.lowering.pieces(equation.kwargs, [a.shape for a in equation.args])
 
 
 def split(step: Step, levels: Mapping[Var, int]) -> Sections:
@@ -117,16 +124,12 @@ def _with_own_carry(step: Step) -> Step:
         if new is None:
             source = np.zeros((), old.dtype)
         computed = isinstance(source, Var) and source.equation in own and source in past
-        if not computed or source in carry or is_view(source.equation) or _joins(source.equation):
+        if not computed or source in carry or is_view(source.equation) or pieces_of(source.equation):
             source = Var(old.shape, old.dtype, f"{old.name}_next")
             source.equation = Equation(COPY, (np.zeros((), old.dtype) if new is None else new,), {}, source)
             equations.append(source.equation)
         carry.append(source)
     return Step(step.carry, step.xs, step.constants, equations, carry, step.ys, step.sums)
-
-
-def _joins(equation: Equation | None) -> bool:
-    return equation is not None and equation.prim.lowering.pieces is not None
 
 
 def _leading_to(

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from ..backward import pull
 from ..primitive import Primitive, primitive, shape_of
-from ..tape import Array, Lifted, Node, Tensor, innermost, new_level
+from ..tape import Array, Lifted, Node, Tensor, innermost, new_level, no_grad
 
 __all__ = ["Equation", "Operand", "Step", "Trace", "Traced", "Untraceable", "Var", "frozen", "is_float"]
 
@@ -86,7 +87,7 @@ def is_float(x: Any) -> bool:
 
 
 class Trace:
-    """Takes down equations. `values` are tensors' identities that are already known as values of the step."""
+    """Takes down equations."""
 
     def __init__(self) -> None:
         self.level = new_level()
@@ -94,21 +95,17 @@ class Trace:
 
     def operand(self, x: Any) -> Operand:
         """An argument of an operation as an operand of an equation."""
-        if isinstance(x, Traced):
-            if x.trace is not self:
-                raise Untraceable("it uses a tensor of another traced loop")
+        if isinstance(x, Traced) and x.trace is self:
             return x.var
-        if isinstance(x, Tensor):
-            return self.outside(x)
         return x if type(x) in (float, int, bool) else self.outside(x)
 
     def outside(self, x: Any) -> Operand:
         """A tensor or array that the step reads from outside."""
-        if type(x) not in (np.ndarray, Tensor):
-            raise Untraceable("it reads a tensor that carries a tangent, or stands for many examples")
-        return np.asarray(x.value if isinstance(x, Tensor) else x)
+        if isinstance(x, Tensor):
+            raise Untraceable("a derivative rule of its reads a tensor from outside")
+        return np.asarray(x)
 
-    def apply(self, prim: Primitive, args: Sequence[Any], kwargs: dict[str, Any]) -> Traced:
+    def apply(self, prim: Primitive, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """An operation on tensors of which at least one is of this trace."""
         return Traced(self.equation(prim, tuple([self.operand(a) for a in args]), kwargs), self)
 
@@ -123,24 +120,35 @@ class Trace:
         self.equations.append(out.equation)
         return out
 
+    def real(self, var: Var) -> Tensor:
+        """A value's numbers, if there are any."""
+        raise Untraceable("a derivative rule of its reads numbers")
+
 
 class Traced(Lifted):
-    """A tensor of which only shape and dtype are known."""
+    """A tensor of which only shape and dtype are known, as long as nobody asks for its numbers.
+
+    Who does gets the real tensor's; the trace notes that, for a loop whose cell looks at numbers can't be compiled.
+    """
 
     __slots__ = ("trace", "var")
 
     def __init__(self, var: Var, trace: Trace) -> None:
         self.var, self.trace, self.level = var, trace, trace.level
 
+    def lowered(self) -> Tensor:
+        """The real tensor."""
+        return self.trace.real(self.var)
+
     @property
     def value(self) -> Array:  # type: ignore[override]
-        """There is none."""
-        raise Untraceable("it reads the numbers of a tensor that depends on the carry or the input")
+        """The real tensor's."""
+        return self.lowered().value
 
     @property
     def node(self) -> Node | None:  # type: ignore[override]
-        """There is none on the tape."""
-        return None
+        """The real tensor's."""
+        return self.lowered().node
 
     @property
     def requires_grad(self) -> bool:
@@ -149,7 +157,7 @@ class Traced(Lifted):
 
     @requires_grad.setter
     def requires_grad(self, flag: bool) -> None:
-        raise Untraceable("it sets requires_grad of a tensor that depends on the carry or the input")
+        self.lowered().requires_grad = flag
 
     @property
     def is_leaf(self) -> bool:
@@ -178,30 +186,36 @@ class Traced(Lifted):
 
     def detach(self) -> Tensor:
         """The same numbers, through which no gradient flows."""
-        return self.trace.apply(_detached.primitive, [self], {})  # type: ignore[attr-defined]
+        out: Tensor = self.trace.apply(_detached.primitive, [self], {})  # type: ignore[attr-defined]
+        return out
 
     def wrapped(self) -> tuple[Tensor, ...]:
-        """It wraps nothing."""
-        raise Untraceable("it differentiates inside the cell")
+        """The real tensor."""
+        return (self.lowered(),)
+
+    def rewrap(self, *tensors: Tensor) -> Tensor:  # type: ignore[override]
+        """Another in the real one's place."""
+        (t,) = tensors
+        return t
 
     @staticmethod
     def apply(prim: Primitive, apply: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
         """A primitive becomes an equation."""
-        found = innermost(args)
-        assert isinstance(found, Traced)
-        return found.trace.apply(prim, args, kwargs)
+        out: Tensor = _of(args).trace.apply(prim, args, kwargs)
+        return out
 
     @staticmethod
     def compare(op: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
         """A comparison becomes an equation."""
-        found = innermost([x, y])
-        assert isinstance(found, Traced)
-        return found.trace.apply(_COMPARISONS[op].primitive, [x, y], {})  # type: ignore[attr-defined]
+        if op in _COMPARISONS:
+            return _of([x, y]).trace.apply(_COMPARISONS[op].primitive, [x, y], {})  # type: ignore[attr-defined]
+        return op(*[t.lowered() if isinstance(t, Traced) else t for t in (x, y)])
 
     @staticmethod
     def pull(outputs: Sequence[Tensor], cts: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor | None]:
-        """There is no tape to go back over."""
-        raise Untraceable("it differentiates inside the cell")
+        """A pullback through real tensors."""
+        ys, cs, xs = ([t.lowered() if isinstance(t, Traced) else t for t in ts] for ts in (outputs, cts, inputs))
+        return pull(ys, cs, xs, record=True, free=False)
 
     def __and__(self, other: Any) -> Any:
         return self.trace.apply(_and.primitive, [self, other], {})  # type: ignore[attr-defined]
@@ -214,8 +228,12 @@ class Traced(Lifted):
 
     __rand__, __ror__ = __and__, __or__
 
-    def __repr__(self) -> str:
-        return f"traced tensor {self.var.name or ''} of shape {self.shape}, dtype={self.dtype}"
+
+def _of(args: Sequence[Any]) -> Traced:
+    found = innermost(args)
+    if not isinstance(found, Traced):
+        raise TypeError(f"want a traced tensor, got {found}")
+    return found
 
 
 # What plain tensors do without a primitive, because it has no derivative, needs one here.
@@ -228,7 +246,13 @@ def _numpys(name: str) -> Callable[..., Any]:
         return ufunc(x, y)
 
     binary.__name__ = name
-    return primitive("elementwise", [None, None])(binary)
+    return _without_gradient(primitive("elementwise", [None, None])(binary))
+
+
+def _without_gradient(operation: Callable[..., Any]) -> Callable[..., Any]:
+    """The operation, which stops gradients instead of refusing them."""
+    operation.primitive.apply = no_grad()(operation)  # type: ignore[attr-defined]
+    return operation
 
 
 _COMPARISONS: dict[Callable[..., Any], Callable[..., Any]] = {
@@ -242,14 +266,16 @@ _COMPARISONS: dict[Callable[..., Any], Callable[..., Any]] = {
 _and, _or = _numpys("logical_and"), _numpys("logical_or")
 
 
+@_without_gradient
 @primitive("elementwise", [None])
 def _not(x: Any) -> Any:
     return np.logical_not(x)
 
 
+@_without_gradient
 @primitive("elementwise", [None])
 def _detached(x: Any) -> Any:
-    return np.positive(x)
+    return np.array(x)
 
 
 # ------------------------------------------------------------------------------------------------------ shape and dtype

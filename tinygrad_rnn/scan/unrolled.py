@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..ops import stack
 from ..scope import scope
 from ..tape import Tensor
-from ..tree import map_leaves
+from ..tree import flatten, map_leaves
+from .capture import Capture
 from .loop import Loop
 
 __all__ = ["unrolled"]
 
 
-def unrolled(loop: Loop) -> tuple[Any, Any]:
+def unrolled(loop: Loop, done: Sequence[Capture] = ()) -> tuple[Any, Any]:
     """carry_t, y_t = cell(carry_{t−1}, x_t), step by step; the last carry, and the y's stacked.
 
     In pictures, the cell's own parameter names are the names of the carry and the input: a cell `(h, x)` makes h_1,
-    x_1, h_2, …; parts go by their fields' names or keys. Step t's nodes are in the scope t.
+    x_1, h_2, …; parts go by their fields' names or keys. Step t's nodes are in the scope t. The steps that are `done`
+    have been captured: their real results are worked out from that, and the cell isn't run for them again.
     """
     carry_name, x_name = loop.parameter_names()
     carry = loop.carry
+    _, nested = flatten(carry)
     _name(carry, carry_name, 0)
     ys: list[Any] = [None] * loop.length
     with scope() as here:
-        for i in loop.order():
+        for k, i in enumerate(loop.order()):
             t = i + 1
             here.at(step=t)
+            if k < len(done):
+                leaves, ys[i] = done[k].results()
+                carry = nested(leaves)
+                continue
             x = loop.x(i)
             _name(x, x_name, t)
             carry, y = loop.step(carry, x)

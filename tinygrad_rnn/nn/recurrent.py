@@ -1,0 +1,66 @@
+"""What a recurrent cell and a recurrent layer have in common: a kind of step, and weights for it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from operator import attrgetter
+from sys import intern
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..ops import asarray
+from ..tape import Array, Tensor
+from .linear import sizes_checked
+from .module import Module
+from .steps import Step, Weights
+
+__all__ = ["Recurrent"]
+
+
+class Recurrent(Module):
+    """A module with the weights of one or more cells, each under PyTorch's names and a suffix."""
+
+    kind: ClassVar[type[Step]]
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool, options: dict[str, Any]) -> None:
+        what = type(self).__name__
+        sizes_checked(what, input_size=input_size, hidden_size=hidden_size)
+        own = [field.name for field in fields(self.kind) if field.name != "what"]
+        for name in options:
+            if name not in own:
+                raise TypeError(
+                    f"{what}: there is no argument {name!r}; beside the common ones it has {', '.join(own)}"
+                )
+        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
+        self.step = self.kind(what=what, **options)
+        self.output_size = self.step.output_size(hidden_size)
+        self._read: dict[str, attrgetter[tuple[Any, ...]]] = {}
+
+    def _make_weights(self, suffix: str, input_size: int, dtype: DTypeLike | None, rng: np.random.Generator) -> None:
+        made = self.step.weights(input_size, self.hidden_size, self.bias, dtype, rng)
+        for name, p in made._asdict().items():
+            setattr(self, name + suffix, p)
+        self._read[suffix] = attrgetter(*[intern(name + suffix) for name in Weights._fields])
+
+    def _weights(self, suffix: str) -> Weights:
+        return Weights._make(self._read[suffix](self))
+
+    def _states(self, state: Any, lead: tuple[int, ...], read: str, by: Tensor) -> list[Tensor]:
+        """The tensors of a state. Raises `ValueError` for one that isn't [*lead, its size]."""
+        found = [asarray(part) for part in self.step.parts(state)]
+        for tensor, name, shape in zip(found, self.step.states, self._state_shapes(lead), strict=True):
+            if tensor.shape != shape:
+                raise ValueError(
+                    f"{self.step.what}: {name} must have shape {list(shape)} for {read} of shape {by.shape}, "
+                    f"got {tensor.shape}"
+                )
+        return found
+
+    def _zeros(self, lead: tuple[int, ...], dtype: DTypeLike) -> list[Array]:
+        """A state to start from."""
+        return [np.zeros(shape, dtype) for shape in self._state_shapes(lead)]
+
+    def _state_shapes(self, lead: tuple[int, ...]) -> list[tuple[int, ...]]:
+        return [(*lead, size) for size in (self.output_size, self.hidden_size)[: len(self.step.states)]]

@@ -1,0 +1,110 @@
+"""A loop's program to read: its NumPy code, and what went where and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ..tree import leaves
+from .capture import capture
+from .compiled import program_of
+from .loop import Loop
+from .program import Derivative, LoopProgram
+from .scan import why_unrolled
+from .split import Sections
+from .trace import Equation, Untraceable, is_float
+
+__all__ = ["Program", "scan_program"]
+
+
+class Program:
+    """What a loop compiles to, or why it doesn't.
+
+    `source` is the NumPy code of one block of time steps: the forward that keeps what a backward by all inputs needs,
+    and that backward. It is empty if the loop can't be compiled.
+    """
+
+    def __init__(self, loop: Loop) -> None:
+        self.compiled = False
+        self.source = ""
+        self._loop = loop
+        self._reason = why_unrolled(loop)
+        self._derivative: Derivative | None = None
+        if self._reason is None:
+            found = capture(loop)
+            self._reason = found.reason
+            if self._reason is None:
+                try:
+                    program = program_of(found.step)
+                    self._derivative = _by_all(program)
+                except Untraceable as error:
+                    self._reason = str(error)
+        if self._derivative is not None:
+            self.compiled = True
+            self.source = f"{self._derivative.forward.emitted.source}\n\n{self._derivative.emitted.source}"
+
+    def explain(self) -> str:
+        """What is done before, in and after the loop, forward and backward, and how much is kept for each step."""
+        if self._derivative is None:
+            return f"{_where(self._loop)} is run step by step, each operation on the tape: {self._reason}."
+        derivative = self._derivative
+        kept = [v for v in derivative.kept if v not in set(derivative.forward.step.xs)]
+        size = sum(v.dtype.itemsize * math.prod(v.shape) for v in kept)
+        told = ", ".join(f"{v.name or '(unnamed)'} {list(v.shape)}" for v in kept) or "nothing"
+        return "\n".join(
+            [
+                f"{_where(self._loop)} is compiled, and run in blocks of up to {derivative.block} steps.",
+                *_told("Forward", derivative.forward.sections),
+                *_told("Backward, from the last step to the first", derivative.sections),
+                f"For the backward it keeps {size} bytes a step: {told}.",
+                "Second derivatives, forward mode and vmap go step by step through the same equations, unrolled.",
+            ]
+        )
+
+    def __repr__(self) -> str:
+        return self.explain()
+
+
+def scan_program(
+    cell: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int | None = None, reverse: bool = False
+) -> Program:
+    """The program that `scan` runs for these arguments, to read: `source` and `explain()`."""
+    return Program(Loop(cell, carry, xs, length, reverse))
+
+
+def _by_all(program: LoopProgram) -> Derivative:
+    """The derivative by everything that can have one."""
+    step = program.step
+    carry, xs, constants = (tuple(map(is_float, part)) for part in (step.carry, step.xs, step.constants))
+    return program.derivative(carry, xs, constants)
+
+
+def _where(loop: Loop) -> str:
+    """The cell, and where it is written."""
+    code = loop.code()
+    name = getattr(loop.cell, "__qualname__", type(loop.cell).__name__)
+    return f"The loop over {name}" + (f" ({code.co_filename}:{code.co_firstlineno})" if code else "")
+
+
+def _told(title: str, sections: Sections) -> list[str]:
+    rows = [
+        ("once, for it is the same in all steps", sections.once),
+        ("before the loop, for all steps at once, for it doesn't need the step before", sections.before),
+        ("in the loop, for the next step needs it", sections.loop),
+        ("after the loop, for all steps at once, for no later step needs it", sections.after),
+    ]
+    lines = [f"{title}:"]
+    for why, equations in rows:
+        if equations:
+            names = ", ".join(_named(sections, e) for e in equations)
+            lines.append(f"  {len(equations)} {why}: {names}")
+    if sections.totals:
+        names = ", ".join(t.prim.name if t.prim else "sum" for t in sections.totals)
+        lines.append(f"  {len(sections.totals)} added up over all steps: {names}")
+    return lines
+
+
+def _named(sections: Sections, e: Equation) -> str:
+    why = sections.why.get(e)
+    return e.prim.name + (f" ({why})" if why else "")
