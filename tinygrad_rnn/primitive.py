@@ -69,7 +69,8 @@ class Lowering:
 
     Args:
         numpy: the NumPy function that it is, which takes the array for the result as its last argument.
-        formula: the same function in simpler operations.
+        formula: the same function, and the same derivatives, in simpler operations; `NotImplemented` where it isn't.
+        values: the same function in simpler operations, whose derivatives aren't to be used.
         algebra: its part in sums and products, which may be regrouped.
         part: of `(keywords, shape of x)`: which part of x it is, if it is one along one axis: `(axis, start, stop)`.
         view: the result shares memory with the argument, always.
@@ -80,6 +81,7 @@ class Lowering:
 
     numpy: Callable[..., Any] | None = None
     formula: Callable[..., Any] | None = None
+    values: Callable[..., Any] | None = None
     algebra: Literal["sum", "difference", "product", "negative"] | None = None
     part: Callable[[dict[str, Any], Shape], Part | None] | None = None
     view: bool = False

@@ -496,12 +496,20 @@ def clip(
 # ---------------------------------------------------------------------------------------------------------- activations
 
 
-def _sigmoid_formula(x: Any) -> Any:
-    # In float32 tanh is the cheaper one, and its error, of a unit in the last place of 1, is no larger than the gate's.
-    return 0.5 * tanh(0.5 * x) + 0.5 if x.dtype == np.float32 else 1 / (1 + exp(-x))
+def _sigmoid_by_tanh(x: Any) -> Any:
+    # In float32 tanh is the cheaper one. Its error is of a unit in the last place of 1, as that of a sum with a gate is.
+    return 0.5 * tanh(0.5 * x) + 0.5 if x.dtype == np.float32 else NotImplemented
 
 
-@primitive("elementwise", [lambda ct, out: ct * (out * (1 - out))], lowering=Lowering(formula=_sigmoid_formula))
+def _sigmoid_by_exp(x: Any) -> Any:
+    return 1 / (1 + exp(-x))
+
+
+@primitive(
+    "elementwise",
+    [lambda ct, out: ct * (out * (1 - out))],
+    lowering=Lowering(formula=_sigmoid_by_tanh, values=_sigmoid_by_exp),
+)
 def sigmoid(x: ArrayLike) -> Any:
     """σ(x) = 1 / (1 + e^−x). Derivative: σ (1 − σ), at most 1/4."""
     with np.errstate(over="ignore"):  # e^−x = inf gives 0, which is right
@@ -522,7 +530,7 @@ def log_sigmoid(x: ArrayLike) -> Tensor:
 @primitive(
     "elementwise",
     [lambda ct, out: where(out <= 0, 0, ct)],
-    lowering=Lowering(formula=lambda x: maximum(x, 0)),
+    lowering=Lowering(values=lambda x: maximum(x, 0)),
 )
 def relu(x: ArrayLike) -> Any:
     """max(x, 0). Derivative: 1 where x > 0, else 0 (0 at the kink, 1 at NaN: as PyTorch)."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..primitive import Primitive
 from ..tape import Array
+from .kernels import column_blocks, in_blocks
 from .place import Places, placed
 from .rewrite import EACH, ONCE
 from .split import Sections, Total, is_view, pieces_of
@@ -93,7 +94,10 @@ class _Emitter:
         self.old = {v: i for i, v in enumerate(self.step.carry)}
         self.new = {v: i for i, v in enumerate(self.step.new_carry)}
         self.in_loop = {e.out for e in program.loop}
-        self.rows: dict[Var, str] = {}  # what the loop goes through, row by row
+        self.rows: dict[Any, tuple[str, str]] = {}  # what the loop goes through, row by row: its name, and what it is
+        self.forms: dict[tuple[Var, int], tuple[str, str]] = {}  # of matrices that the loop multiplies by: name, text
+        self.views: list[str] = []  # views that statements of the loop need
+        self.order = "[::-1]" if backwards else ""
         self.state_names = {i: names(v) for i, v in enumerate(self.step.carry)}
 
     # ---- values
@@ -146,8 +150,9 @@ class _Emitter:
             return self.names(v)
         if v not in self.rows:
             base = self.state_names[self.new[v]] if v in self.new else self.names(v)
-            self.rows[v] = self.names.new(f"{base}_prev" if v in self.old and not self.backwards else f"{base}_t")
-        return self.rows[v]
+            name = self.names.new(f"{base}_prev" if v in self.old and not self.backwards else f"{base}_t")
+            self.rows[v] = name, self._rows(f"{self.whole(v)}{self.order}", v)
+        return self.rows[v][0]
 
     def _is_rows(self, v: Var) -> bool:
         """Whether a view or a piece has a row for each step, as what it belongs to."""
@@ -268,12 +273,49 @@ class _Emitter:
             return self._join(e)
         target = self.row(out)
         if prim.lowering.numpy is not None:
-            others = [a for a in e.args if hasattr(a, "dtype")]
-            function = self.function(prim)
             if prim.lowering.rows and kind in ("static", "stacked") and all(a.ndim <= 2 for a in e.args):
-                function = self.names.numpy(np.dot)  # quicker to start than matmul
-            return self.into(prim, [self.row(a, others) for a in e.args], target, function)
+                return self._product(e, target)
+            others = [a for a in e.args if hasattr(a, "dtype")]
+            return self.into(prim, [self.row(a, others) for a in e.args], target)
         return f"{target} = {self._call(e)}" if kind == "fresh" else f"{target}[...] = {self._call(e)}"
+
+    def _product(self, e: Equation, target: str) -> str:
+        """A product of matrices or vectors, with its matrix in the form that suits this machine."""
+        x, y = e.args
+        dot = self.names.numpy(np.dot)  # quicker to start than matmul
+        if not (isinstance(y, Var) and self.levels.get(y, EACH) == ONCE and y.ndim == 2 and isinstance(x, Var)):
+            return f"{dot}({self.row(x)}, {self.row(y)}, {target})"
+        rows = x.shape[0] if x.ndim == 2 else 1
+        if rows < 4:
+            return f"{dot}({self.row(x)}, {self.row(y)}, {target})"
+        k = column_blocks(rows, *y.shape, e.out.dtype)
+        if k == 1:
+            return f"{dot}({self.row(x)}, {self._form(y, 1)}, {target})"
+        return f"{self.names.numpy(np.matmul)}({self.row(x)}, {self._form(y, k)}, {self._in_blocks(e.out, k)})"
+
+    def _form(self, matrix: Var, k: int) -> str:
+        """A matrix in C order, or in k blocks of columns: made once."""
+        if (matrix, k) not in self.forms:
+            name = self.names(matrix)
+            form = self.names.new(f"{name}_blocks" if k > 1 else f"{name}_rows")
+            function = self.names.thing("in_blocks", in_blocks) if k > 1 else self.names.numpy(np.ascontiguousarray)
+            self.forms[matrix, k] = form, f"{function}({name}{f', {k}' if k > 1 else ''})"
+        return self.forms[matrix, k][0]
+
+    def _in_blocks(self, out: Var, k: int) -> str:
+        """A result's place, seen as blocks of columns."""
+        rows, columns = out.shape
+        if not self._is_rows(out):
+            name = self.names.new(f"{self.names(out)}_blocks")
+            self.views.append(
+                f"{name} = {self.base(out)}.reshape({rows}, {k}, {columns // k}).transpose(1, 0, 2)"
+            )
+            return name
+        if (out, k) not in self.rows:
+            name = self.names.new(f"{self.names(out)}_blocks_t")
+            shape = f"n, {rows}, {k}, {columns // k}"
+            self.rows[out, k] = name, f"{self.whole(out)}.reshape({shape}).transpose(0, 2, 1, 3){self.order}"
+        return self.rows[out, k][0]
 
     def _call(self, e: Equation) -> str:
         args = [self.row(a) if isinstance(a, Var) else self.literal_or_constant(a) for a in e.args]
@@ -375,7 +417,6 @@ class _Emitter:
         names, program = self.names, self.program
         carries = [names(v) for v in self.step.carry]
         outs = [names(v) for v in self.stored]
-        signature = ["n", *carries, *map(names, inputs), *map(names, self.step.constants), *map(names, once_values), *outs]
         body: list[str] = []
         for i, v in enumerate(self.step.carry):
             if i not in self.places.states:
@@ -388,6 +429,7 @@ class _Emitter:
             if statement is not None:
                 loop_lines.append((statement, self.comment(e)))
         copies = [(f"{self.names.numpy(np.copyto)}({self.state_names[i]}, {self.row(self.step.new_carry[i])})", "") for i in self.places.copied]
+        settings += self.views
         if settings:
             body.append("# where the loop writes")
             body += settings
@@ -404,13 +446,14 @@ class _Emitter:
             totals.append(name)
         static = [names(v) for i, v in enumerate(self.step.carry) if i not in self.places.states]
         body.append(f"return ({''.join(f'{s}, ' for s in static)}), ({''.join(f'{t}, ' for t in totals)})")
-        return _function(self.name, signature, body)
+        forms = [form for form, _ in self.forms.values()]
+        given = [*map(names, inputs), *map(names, self.step.constants), *map(names, once_values), *forms]
+        return _function(self.name, ["n", *carries, *given, *outs], body)
 
     def _loop_head(self) -> list[str]:
-        order = "[::-1]" if self.backwards else ""
         if not self.rows:
             return [f"for t in {'reversed(range(n))' if self.backwards else 'range(n)'}:"]
-        pairs = [(name, self._rows(f"{self.whole(v)}{order}", v)) for v, name in self.rows.items()]
+        pairs = list(self.rows.values())
         if len(pairs) == 1:
             return [f"for {pairs[0][0]} in {pairs[0][1]}:"]
         left, right = ", ".join(a for a, _ in pairs), ", ".join(b for _, b in pairs)
@@ -495,20 +538,17 @@ def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool) -
     once_values = [e.out for e in program.once if e.out in used or e.out in later]
     constants = [names(v) for v in step.constants]
     block = emitter.block(inputs, once_values)
-    lines = []
-    for e in program.once:
-        text = emitter.once_expression(e)
-        if e.prim.lowering.view and any(e.out in p.inputs for p in program.loop):
-            text = f"{names.numpy(np.ascontiguousarray)}({text})"
-        lines.append(f"{names(e.out)} = {text}  # {emitter.comment(e)}")
-    once = _function(f"{name}_once", constants, [*lines, f"return {''.join(f'{names(v)}, ' for v in once_values) or '()'}"])
+    lines = [f"{names(e.out)} = {emitter.once_expression(e)}  # {emitter.comment(e)}" for e in program.once]
+    lines += [f"{form} = {text}" for form, text in emitter.forms.values()]
+    made = [*map(names, once_values), *(form for form, _ in emitter.forms.values())]
+    once = _function(f"{name}_once", constants, [*lines, f"return {''.join(f'{v}, ' for v in made) or '()'}"])
     ends = [f"{names(e.out)} = {emitter.once_expression(e)}  # {emitter.comment(e)}" for e in program.last]
     sums = []
     for terms in program.sums:
         sums.append(" + ".join(emitter.whole(v) for v in terms) or "None")
     finish = _function(
         f"{name}_finish",
-        [*(names(t.out) for t in program.totals), *constants, *map(names, once_values)],
+        [*(names(t.out) for t in program.totals), *constants, *made],
         [*ends, f"return [{', '.join(sums)}]"],
     )
     source = "\n\n".join([*([once] if lines else []), block, *([finish] if program.totals else [])])

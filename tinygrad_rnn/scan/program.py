@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,9 @@ class LoopProgram:
 
     def __init__(self, found: Capture) -> None:
         step = found.step()
-        self.step = _with_copied_views(rewritten(step, _levels(step)))
+        levels = _levels(step)
+        step = rewritten(expanded(rewritten(step, levels), levels, values_only=False), levels)
+        self.step = _with_copied_views(step)
         self.levels = _all_levels(self.step)
         self.forward = Forward(self.step, self.levels, set())
         self._derivatives: dict[Any, Derivative] = {}
@@ -78,7 +81,7 @@ class Forward:
     """The forward functions, which keep the ys and the values `kept` of all steps."""
 
     def __init__(self, step: Step, levels: dict[Var, int], kept: set[Var]) -> None:
-        self.sections = split(expanded(step, levels), _levels(step))
+        self.sections = split(expanded(step, levels, values_only=True), _levels(step))
         self.step = step = self.sections.step
         inputs = {*step.xs, *step.constants}
         stored = dict.fromkeys(v for v in (*step.ys, *kept) if v not in inputs)
@@ -171,7 +174,7 @@ class Derivative:
         backward = _with_recomputed(backward, step, levels)
         known = {v: levels.get(v, EACH) if levels.get(v) == ONCE else EACH for v in _inputs(backward)}
         known |= dict.fromkeys(backward.carry, PAST) | dict.fromkeys(backward.constants, ONCE)
-        full = expanded(backward, known)
+        full = expanded(backward, known, values_only=True)
         self.sections = split(_with_copied_views(_without_nothing(full)), known)
         self.outputs = [i for i, y in enumerate(full.ys) if y is not None]
         self.ys = self.sections.step.ys
@@ -256,20 +259,32 @@ def _inputs(step: Step) -> Iterator[Var]:
 
 
 def _with_recomputed(backward: Step, forward: Step, levels: dict[Var, int]) -> Step:
-    """The backward step, in which views of kept values, and what is the same in all steps, are made anew."""
+    """The backward step, in which what needn't be kept is made anew.
+
+    That is: views of kept values, what is the same in all steps, and sums and products of kept values with numbers.
+    """
     equations = list(backward.equations)
     while True:
-        first = [
-            v.equation
-            for v in dict.fromkeys(_inputs(Step([], [], [], equations, backward.new_carry, backward.ys, backward.sums)))
-            if v.equation is not None and v not in forward.carry and (is_view(v.equation) or levels.get(v) == ONCE)
-        ]
+        step = replace(backward, equations=equations)
+        read = dict.fromkeys(v for v in _inputs(step) if v not in forward.carry)
+        first = [v.equation for v in read if v.equation is not None and _is_cheap(v, set(read), levels)]
         if not first:
-            return Step(
-                backward.carry, backward.xs, backward.constants, equations, backward.new_carry, backward.ys,
-                backward.sums,
-            )
+            return step
         equations = [*first, *equations]
+
+
+def _is_cheap(v: Var, kept: set[Var], levels: dict[Var, int]) -> bool:
+    """Whether a value that the backward reads is better made anew than kept."""
+    if is_view(v.equation) or levels.get(v) == ONCE:
+        return True
+    while v.equation is not None and v.equation.prim.lowering.algebra is not None and len(v.equation.inputs) == 1:
+        (source,) = v.equation.inputs
+        if source.shape != v.shape:
+            return False
+        if source in kept:
+            return True
+        v = source
+    return False
 
 
 def _without_nothing(step: Step) -> Step:

@@ -9,8 +9,8 @@ one sum and one product to do, and the rest is done for all steps at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -139,6 +139,8 @@ class Rewriting(Trace):
         """a · b, elementwise."""
         if not isinstance(a, Var) and not isinstance(b, Var):
             return a * b
+        if _is_number(a, 1) and isinstance(b, Var):
+            return b
         if not isinstance(a, Var) or (isinstance(b, Var) and self.level_of(a) < self.level_of(b)):
             a, b = b, a
         shape = np.broadcast_shapes(a.shape, getattr(b, "shape", ()))
@@ -174,8 +176,11 @@ class Rewriting(Trace):
     def _cut(self, x: Operand, part: Part, ndim: int) -> Operand:
         """What of x goes with a part of something that it is broadcast to."""
         axis = part[0] - (ndim - len(getattr(x, "shape", ())))
-        if not isinstance(x, Var) or axis < 0 or x.shape[axis] == 1:
+        if axis < 0 or not hasattr(x, "shape") or x.shape[axis] == 1:
             return x
+        if isinstance(x, np.ndarray):
+            cut = x[(slice(None),) * axis + (slice(part[1], part[2]),)]
+            return float(cut.flat[0]) if np.all(cut == cut.flat[0]) else cut
         return self.part(x, (axis, part[1], part[2]))
 
     def joined(self, pieces: list[tuple[Part, Operand]]) -> Operand:
@@ -241,13 +246,23 @@ def _adjacent(x: Operand, y: Operand, axis: int) -> tuple[Var, Part] | None:
 def rewritten(step: Step, levels: Mapping[Var, int]) -> Step:
     """The step with its sums and products regrouped, and with one operation on what were operations on neighbours."""
     step = _rebuilt(step, levels, {})
-    while (group := _neighbours(step.equations)) is not None:
-        step = _rebuilt(step, levels, dict.fromkeys(group, group))
-    return step
+    while True:
+        if (group := _neighbours(step.equations)) is not None:
+            step = _rebuilt(step, levels, {group[0]: lambda trace, renewed, now, g=group: _join(trace, g, renewed, now)})
+        elif (found := _levelled(step, levels)) is not None:
+            step = _rebuilt(step, levels, {found.first: found.replace})
+        elif (product := _scalable(step, levels)) is not None:
+            step = _rebuilt(step, levels, {product: lambda trace, renewed, now, e=product: _scale(trace, e, renewed, now)})
+        else:
+            return step
 
 
-def _rebuilt(step: Step, levels: Mapping[Var, int], joint: Mapping[Equation, list[Equation]]) -> Step:
-    """The step's equations, one by one, in a new trace; those that are to be one are put together at the first."""
+Renewed: TypeAlias = Callable[[Operand], Operand]
+Replacement: TypeAlias = Callable[["Rewriting", Renewed, dict[Var, Operand]], None]
+
+
+def _rebuilt(step: Step, levels: Mapping[Var, int], replacements: Mapping[Equation, Replacement]) -> Step:
+    """The step's equations, one by one, in a new trace; a replacement says what becomes of an equation, and others."""
     trace = Rewriting(levels)
     now: dict[Var, Operand] = {}
 
@@ -257,9 +272,9 @@ def _rebuilt(step: Step, levels: Mapping[Var, int], joint: Mapping[Equation, lis
     for equation in step.equations:
         if equation.out in now:
             continue
-        group = joint.get(equation)
-        if group is not None:
-            _join(trace, group, renewed, now)
+        replacement = replacements.get(equation)
+        if replacement is not None:
+            replacement(trace, renewed, now)
             continue
         out = now[equation.out] = trace.equation(
             equation.prim, tuple(renewed(a) for a in equation.args), equation.kwargs
@@ -346,13 +361,135 @@ def _join(
         start = stop
 
 
-def expanded(step: Step, levels: Mapping[Var, int]) -> Step:
+# Numbers that some parts of a value are multiplied by, or that are added to them, become an array for all of it, with
+# ones or zeros for the other parts: one operation instead of several, and the parts stay neighbours.
+
+
+@dataclass
+class _Levelled:
+    first: Equation
+    parent: Var
+    axis: int
+    prim: Primitive
+    parts: list[tuple[Part, Var, float | None]]  # the part, what it or its multiple was, and by what it is multiplied
+
+    def replace(self, trace: Rewriting, renewed: Renewed, now: dict[Var, Operand]) -> None:
+        numbers = np.full(self.parent.shape[self.axis], 1.0 if self.prim is MULTIPLY else 0.0, self.parent.dtype)
+        for (_, start, stop), _, number in self.parts:
+            if number is not None:
+                numbers[start:stop] = number
+        numbers = numbers.reshape((-1,) + (1,) * (self.parent.ndim - 1 - self.axis))
+        out = trace.plain(self.prim, (renewed(self.parent), numbers), {})
+        for part, v, _ in self.parts:
+            now[v] = trace.part(out, part)
+            _call(now[v], v.name)
+
+
+def _uses(step: Step) -> dict[Var, list[Equation | None]]:
+    """The equations that use a value; `None` stands for an output."""
+    uses: dict[Var, list[Equation | None]] = {}
+    for e in step.equations:
+        for a in e.inputs:
+            uses.setdefault(a, []).append(e)
+    for v in step.outputs():
+        if isinstance(v, Var):
+            uses.setdefault(v, []).append(None)
+    return uses
+
+
+def _levelled(step: Step, levels: Mapping[Var, int]) -> _Levelled | None:
+    uses = _uses(step)
+    past = _levels_of(step, levels)
+    for e in step.equations:
+        parent, used = e.out, uses.get(e.out, [])
+        if past[parent] != PAST or not is_float32(parent) or len(used) < 2:
+            continue
+        cuts = [(part_of(u.out), u) for u in used if u is not None]
+        if len(cuts) < len(used) or any(cut is None or cut[0] is not parent for cut, _ in cuts):
+            continue
+        parts = [(cut[1], u) for cut, u in cuts if cut is not None]
+        axes = {part[0] for part, _ in parts}
+        if len(axes) > 1 or len({part for part, _ in parts}) < len(parts):
+            continue
+        for prim in (MULTIPLY, ADD):
+            told = [(part, *_number_on(u.out, uses, prim)) for part, u in parts]
+            if sum(number is not None for _, _, number in told) >= 2:
+                return _Levelled(parts[0][1], parent, axes.pop(), prim, told)
+    return None
+
+
+def _number_on(v: Var, uses: Mapping[Var, list[Equation | None]], prim: Primitive) -> tuple[Var, float | None]:
+    """The one multiple, or sum, of a value that is used in its stead, and the number."""
+    used = uses.get(v, [])
+    e = used[0] if len(used) == 1 else None
+    if e is not None and e.prim is prim and e.args[0] is v and type(e.args[1]) in (int, float):
+        return e.out, float(e.args[1])
+    return v, None
+
+
+def is_float32(x: Any) -> bool:
+    """Whether it is of the type for which joining sigmoids and tanhs is worth an operation on more numbers."""
+    return bool(x.dtype == np.float32)
+
+
+def _levels_of(step: Step, levels: Mapping[Var, int]) -> dict[Var, int]:
+    found = dict(levels)
+    for e in step.equations:
+        found[e.out] = max([found.get(a, EACH) for a in e.inputs], default=ONCE)
+    return found
+
+
+# What multiplies a product with a matrix that is the same in all steps can multiply the matrix, once.
+
+
+def _scalable(step: Step, levels: Mapping[Var, int]) -> Equation | None:
+    found, uses = _levels_of(step, levels), _uses(step)
+    for e in step.equations:
+        if e.prim is MULTIPLY and found[e.out] == PAST and isinstance(e.args[0], Var):
+            scale = e.args[1]
+            constant = not isinstance(scale, Var) or found[scale] == ONCE
+            vector = np.ndim(scale) <= 1 if not isinstance(scale, Var) else scale.ndim <= 1
+            if constant and vector and e.args[0].shape == e.out.shape and _takes_scale(e.args[0], found, uses):
+                return e
+    return None
+
+
+def _takes_scale(v: Operand, levels: Mapping[Var, int], uses: Mapping[Var, list[Equation | None]]) -> bool:
+    e = v.equation if isinstance(v, Var) else None
+    if e is None or len(uses.get(e.out, [])) != 1:
+        return False
+    if e.prim.lowering.rows:
+        return isinstance(e.args[1], Var) and levels[e.args[1]] == ONCE and e.args[1].ndim == 2
+    if e.prim is ADD:
+        past = [a for a in e.inputs if levels[a] == PAST]
+        return bool(past) and all(a.shape == e.out.shape and _takes_scale(a, levels, uses) for a in past)
+    return False
+
+
+def _scale(trace: Rewriting, e: Equation, renewed: Renewed, now: dict[Var, Operand]) -> None:
+    now[e.out] = _scaled(trace, e.args[0], renewed(e.args[1]), renewed)
+    _call(now[e.out], e.out.name)
+
+
+def _scaled(trace: Rewriting, v: Operand, scale: Operand, renewed: Renewed) -> Operand:
+    e = v.equation if isinstance(v, Var) else None
+    if e is not None and e.prim.lowering.rows and trace.level_of(renewed(e.args[1])) == ONCE and e.args[1].ndim == 2:
+        return trace.plain(e.prim, (renewed(e.args[0]), trace.product(renewed(e.args[1]), scale)), {})
+    if e is not None and e.prim is ADD:
+        return trace.sum(*[_scaled(trace, a, scale, renewed) for a in e.args])
+    return trace.product(renewed(v), scale)
+
+
+def expanded(step: Step, levels: Mapping[Var, int], *, values_only: bool) -> Step:
     """The step with primitives that have a formula in simpler operations written out; their results stay the same."""
     levels, equations = dict(levels), []
     for equation in step.equations:
-        formula = equation.prim.lowering.formula
+        lowering = equation.prim.lowering
         trace = Rewriting(levels)
-        made = None if formula is None else _written_out(trace, formula, equation)
+        made = None
+        for formula in (lowering.formula, lowering.values) if values_only else (lowering.formula,):
+            if formula is not None and made is None:
+                made = _written_out(trace, formula, equation)
         if made is not None:
             levels.update(trace.levels)
         equations += [equation] if made is None else made

@@ -161,8 +161,10 @@ def _total(program: Sections, v: Operand) -> Operand:
         return _new_total(program, e.prim, e.args, e.kwargs, v.shape, v.dtype)
     linear = e.prim.kind in ("linear", "bilinear") and not e.prim.variadic and len(varying) == 1
     same_shape = all(isinstance(a, Var) and a.shape == v.shape for a in e.args)
+    if lowering.algebra == "product" and len(varying) == 1 and varying[0].shape == v.shape:
+        linear = True
     if linear or (lowering.algebra in ("sum", "difference", "negative") and same_shape):
-        args = tuple(_total(program, a) if a in varying or not linear else a for a in e.args)
+        args = tuple(_total(program, a) if not linear or any(a is v for v in varying) else a for a in e.args)
         out = Var(v.shape, v.dtype, v.name)
         out.equation = Equation(e.prim, args, e.kwargs, out)
         program.last.append(out.equation)
