@@ -3,6 +3,9 @@
 import importlib
 import importlib.resources
 import inspect
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -128,6 +131,7 @@ PUBLIC = {
         "roll",
         "round",
         "scan",
+        "scan_program",
         "scope",
         "set_default_dtype",
         "sigmoid",
@@ -374,7 +378,9 @@ PUBLIC = {
         "default_rng",
     ],
     "tinygrad_rnn.scan": [
+        "Program",
         "scan",
+        "scan_program",
     ],
 }
 
@@ -447,6 +453,64 @@ def test_names_that_mean_the_same_are_the_same():
     for name in PUBLIC["tinygrad_rnn.nn.functional"]:
         if name in PUBLIC["tinygrad_rnn"] and name != "linear":
             assert getattr(tg.nn.functional, name) is getattr(tg, name)
+
+
+LATE = ["Drawing", "DrawingError", "Graph", "GraphNode", "bptt", "draw", "graph"]
+
+
+def in_a_new_process(code):
+    """What `code` prints, where nothing of the package is imported yet."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, encoding="utf-8", timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_importing_the_package_imports_what_training_needs():
+    loaded = in_a_new_process(
+        "import sys, numpy; before = {*sys.modules}; import tinygrad_rnn; print(*{*sys.modules} - before)"
+    )
+    assert "tinygrad_rnn.nn" in loaded
+    late = ("tinygrad_rnn.draw", "tinygrad_rnn.graph", "tinygrad_rnn.bptt", "tinygrad_rnn.text", "tinygrad_rnn.cli")
+    assert [m for m in loaded if m.startswith((*late, "xml", "http", "email", "click", "rich", "pygraphviz"))] == []
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "tg.draw, tg.graph",
+        "from tinygrad_rnn import draw, graph; assert (draw, graph) == (tg.draw, tg.graph)",
+        "import tinygrad_rnn.draw, tinygrad_rnn.graph, tinygrad_rnn.bptt",
+        "from tinygrad_rnn.draw import Drawing; from tinygrad_rnn.graph import Graph",
+        "import tinygrad_rnn.draw.engine",
+        "from tinygrad_rnn import *; assert (Drawing, bptt) == (tg.Drawing, tg.bptt)",
+    ],
+)
+def test_however_it_is_imported_draw_is_the_function(first):
+    assert in_a_new_process(
+        f"import types; import tinygrad_rnn as tg; {first}\n"
+        "x = tg.tensor(1.0, requires_grad=True, name='x')\n"
+        "assert isinstance(tg.draw(tg.graph(tg.tanh(x))), tg.Drawing)\n"
+        "assert issubclass(tg.DrawingError, Exception) and isinstance(tg.bptt, types.ModuleType)\n"
+        "from tinygrad_rnn import draw, graph; from tinygrad_rnn.draw import draw as same\n"
+        "print(type(draw).__name__, type(graph).__name__, draw is same is tg.draw)"
+    ) == ["function", "function", "True"]
+
+
+def test_what_is_imported_late_is_listed():
+    assert in_a_new_process(f"import tinygrad_rnn as tg; print(*sorted({{*tg.__all__, *{LATE}}} - {{*dir(tg)}}))") == []
+
+
+def test_a_misspelt_name_is_an_error():
+    with pytest.raises(AttributeError, match=r"^module 'tinygrad_rnn' has no attribute 'drow'$"):
+        tg.drow  # noqa: B018
+    with pytest.raises(ImportError, match="drow"):
+        from tinygrad_rnn import drow  # noqa: F401
+
+
+def test_the_package_is_pickled_by_its_name():
+    assert pickle.loads(pickle.dumps(tg)) is tg
 
 
 def members(cls):

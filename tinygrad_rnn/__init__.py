@@ -1,11 +1,14 @@
 """tinygrad_rnn: backpropagation through time that falls out of a generic backward pass."""
 
-from . import autograd, bptt, nn, ops, random
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from . import autograd, nn, ops, random
 from .batching import vmap
 from .check import GradientError, check_grads
 from .checkpoint import checkpoint
-from .draw import Drawing, DrawingError, draw
-from .graph import Graph, GraphNode, graph
 from .jacobian import hessian, jacobian
 from .ops import (
     abs,
@@ -136,6 +139,11 @@ from .scope import Scope, scope
 from .tape import Node, Tensor, enable_grad, no_grad
 from .transforms import grad, hvp, jvp, value_and_grad, vjp
 from .watch import AnomalyError, detect_anomaly, record_cotangents, record_values
+
+if TYPE_CHECKING:
+    from . import bptt
+    from .draw import Drawing, DrawingError, draw
+    from .graph import Graph, GraphNode, graph
 
 __all__ = [
     "AnomalyError",
@@ -295,3 +303,41 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+# What training doesn't need is imported when it is first asked for: the drawing alone takes as long as NumPy.
+_LATE = {
+    "Drawing": "draw",
+    "DrawingError": "draw",
+    "Graph": "graph",
+    "GraphNode": "graph",
+    "bptt": "bptt",
+    "draw": "draw",
+    "graph": "graph",
+}
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: object) -> None:
+        """The import system hangs each submodule on its package; of `draw` and `graph` we want the function there."""
+        late = name in _LATE and isinstance(value, ModuleType)
+        super().__setattr__(name, getattr(value, name, value) if late else value)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """By name: what sends functions to other processes (cloudpickle) knows plain modules only."""
+        return import_module, (self.__name__,)
+
+
+sys.modules[__name__].__class__ = _Package
+
+if not TYPE_CHECKING:  # for a type checker any misspelt name would do
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = import_module(f".{_LATE[name]}", __name__)
+        found = globals()[name] = getattr(module, name, module)
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE})

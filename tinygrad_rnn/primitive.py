@@ -76,6 +76,7 @@ class Lowering:
         view: the result shares memory with the argument, always.
         pieces: of `(keywords, shapes)`: where its arguments are, side by side, in the result, if that is all there is.
         rows: a product that treats every row of its first argument alike, on as many leading axes as it has.
+        scaled: of `(y, s)`: the y whose product has its columns multiplied by s, a number or a vector.
         summed: Σ_k f(x_k, y_k) of arguments along a new first axis, as one product.
     """
 
@@ -87,6 +88,7 @@ class Lowering:
     view: bool = False
     pieces: Callable[[dict[str, Any], Sequence[Shape]], list[Part] | None] | None = None
     rows: bool = False
+    scaled: Callable[[Any, Any], Any] | None = None
     summed: Callable[..., Any] | None = None
 
 
@@ -165,8 +167,9 @@ class Primitive:
 
 
 def _ufunc(prim: Primitive) -> Callable[..., Any] | None:
-    """NumPy's own elementwise function, which an elementwise primitive that has its name is."""
-    found = getattr(np, prim.name, None)
+    """NumPy's own elementwise function, which one of this package's elementwise operations of that name is."""
+    ours = prim.forward.__module__.startswith(f"{__package__}.ops.")
+    found = getattr(np, prim.name, None) if ours else None
     same = isinstance(found, np.ufunc) and prim.kind == "elementwise" and found.nin == len(prim.arguments)
     return found if same else None
 

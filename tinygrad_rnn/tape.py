@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -315,4 +314,8 @@ def new_level() -> int:
 
 def innermost(tensors: Sequence[Any]) -> Lifted:
     """Of those among `tensors` that are lifted, the one of the highest level."""
-    return max((t for t in tensors if isinstance(t, Lifted)), key=attrgetter("level"))
+    found: Any = None
+    for t in tensors:  # a loop, for this is called once an operation
+        if isinstance(t, Lifted) and (found is None or t.level > found.level):
+            found = t
+    return found  # type: ignore[no-any-return]

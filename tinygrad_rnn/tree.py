@@ -29,9 +29,9 @@ def map_leaves(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
 
 def map_places(f: Callable[..., Any], tree: Any, place: str, *others: Any) -> Any:
     """`map_leaves` of a function that is told each leaf's place first, for instance `argument 0['w'][1]`."""
-    keys = _keys(tree)
-    if keys is None:
+    if tree is not None and not isinstance(tree, (tuple, list, dict)):
         return f(place, tree, *others)
+    keys = _keys(tree) or []
     for other in others:
         alike = type(other) is type(tree) or (isinstance(tree, dict) and isinstance(other, dict))
         if not alike or set(_keys(other) or ()) != set(keys):
@@ -65,9 +65,9 @@ def kind(tree: Any) -> str:
 
 def leaves(tree: Any) -> list[Any]:
     """The leaves, in order: of a dictionary, in the order of its keys."""
-    found: list[Any] = []
-    map_leaves(found.append, tree)
-    return found
+    if isinstance(tree, (tuple, list, dict)):
+        return [leaf for part in (tree.values() if isinstance(tree, dict) else tree) for leaf in leaves(part)]
+    return [] if tree is None else [tree]
 
 
 def flatten(tree: Any) -> tuple[list[Any], Callable[[Any], Any]]:

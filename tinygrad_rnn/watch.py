@@ -10,7 +10,6 @@ import linecache
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -172,7 +171,7 @@ def _anomaly(array: Array) -> str | None:
     return f"{array[first]}{place} ({np.count_nonzero(bad)} of {array.size} numbers are not finite)"
 
 
-_PACKAGE = str(Path(__file__).parent) + os.sep
+_PACKAGE = __file__.rpartition(os.sep)[0] + os.sep
 
 
 def _users_line() -> str:

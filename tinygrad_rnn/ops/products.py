@@ -115,7 +115,7 @@ def _sum_of_products(x: Any, y: Any) -> Any:
     [_matmul_x, _matmul_y],
     pooled={0: _pooled_matmul_x, 1: _pooled_matmul_y},
     batch=_matmul_batch,
-    lowering=Lowering(np.matmul, rows=True, summed=_sum_of_products),
+    lowering=Lowering(np.matmul, rows=True, scaled=multiply, summed=_sum_of_products),
 )
 def matmul(x: ArrayLike, y: ArrayLike) -> Any:
     """X Y: [..., m, k] and [..., k, n] give [..., m, n]; leading axes broadcast.
@@ -186,8 +186,12 @@ def _inner_batch(x: Any, y: Any, batched: tuple[bool, bool]) -> Any:
     return reshape(matmul(rows, _transpose(columns)), (size, *a, *b))
 
 
-def _inner_formula(x: Any, y: Any) -> Any:
+def _inner_by_matmul(x: Any, y: Any) -> Any:
     return matmul(x, _transpose(y)) if y.ndim == 2 else NotImplemented
+
+
+def _rows_scaled(y: Any, s: Any) -> Any:
+    return multiply(y, reshape(s, (-1, 1)) if shape_of(s) else s)
 
 
 @primitive(
@@ -195,7 +199,7 @@ def _inner_formula(x: Any, y: Any) -> Any:
     [_inner_x, _inner_y],
     pooled={0: _pooled_inner_x, 1: _pooled_inner_y},
     batch=_inner_batch,
-    lowering=Lowering(formula=_inner_formula),
+    lowering=Lowering(values=_inner_by_matmul, scaled=_rows_scaled),
 )
 def inner(x: ArrayLike, y: ArrayLike) -> Any:
     """Σ_k x[..., k] y[..., k]: [*a, k] and [*b, k] give [*a, *b]. With a weight [out, in] it is a layer's x Wᵀ.

@@ -7,16 +7,19 @@ known structure knows its program.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import random
 import sys
-from collections.abc import Callable, Hashable, Sequence
+import types
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..ops import asarray, getitem
 from ..primitive import Primitive
-from ..tape import Tensor, enable_grad, grad_enabled
+from ..tape import Array, Node, Tensor, enable_grad, grad_enabled
 from ..tree import flatten, leaves, map_leaves
 from .loop import Loop, part_names
 from .trace import Equation, Operand, Step, Trace, Traced, Untraceable, Var, form, frozen
@@ -59,8 +62,8 @@ class _Numbered(Var):
     __slots__ = ("number",)
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, name: str | None, number: int) -> None:
-        super().__init__(shape, dtype, name)
-        self.number = number
+        self.shape, self.dtype, self.name, self.number = shape, dtype, name, number
+        self.equation = None
 
 
 class _Capturing(Trace):
@@ -71,6 +74,7 @@ class _Capturing(Trace):
         self.state = _root
         self.count = 0
         self.outer: list[Tensor] = []  # what the cell reads from outside
+        self.arrays: list[Array] = []
         self.constants: list[Var] = []
         self.known: dict[int, _Numbered] = {}
         self.recording = grad_enabled.get()
@@ -114,32 +118,46 @@ class _Capturing(Trace):
             x = Tensor(np.asarray(x))
         elif type(x) is not Tensor:
             self.refuse("the cell reads a tensor that carries a tangent, or stands for many examples")
-        identity = id(x) if type(x) is not Tensor else id(x.value if x.node is None else x.node)
+        if type(x) is Tensor and x.node is None:
+            return self._array(x.value)
+        identity = id(x.node) if type(x) is Tensor else id(x)
         var = self.known.get(identity)
-        if var is None:
-            var = self.known[identity] = self.input(x.shape, x.dtype, x.name)
-            self.outer.append(x)
-            self.constants.append(var)
-            self.reals[var] = x
+        return self._read(identity, x) if var is None else var
+
+    def _read(self, identity: int, x: Tensor) -> _Numbered:
+        var = self.known[identity] = self.input(x.shape, x.dtype, x.name)
+        self.outer.append(x)
+        self.constants.append(var)
+        self.reals[var] = x
+        return var
+
+    def _array(self, array: Array) -> _Numbered:
+        """An array, as it is now: the cell may go on to write to it."""
+        var = self.known.get(id(array))
+        if var is None or not _equal(self.reals[var].value, array):
+            self.arrays.append(array)  # while it lives, no other has its id
+            var = self._read(id(array), Tensor(np.array(array, order="K")))
         return var
 
     def apply(self, prim: Primitive, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         if not self.is_open:
             return prim.apply(*[a.lowered() if isinstance(a, Traced) else a for a in args], **kwargs)
         operands: list[Operand] = []
-        ids: list[Hashable] = []
+        ids: list[Hashable] = [prim]
         for a in args:
             if type(a) is Traced and a.trace is self:
-                var = a.var
-                ids.append(var.number)  # type: ignore[attr-defined]
-            elif type(a) in (float, int, bool):
+                var: Any = a.var
+                ids.append(var.number)
+            elif type(a) in _NUMBERS:
                 var = a
                 ids.append((type(a), repr(a)))
             else:
                 var = self.outside(a)
                 ids.append((var.number, var.shape, var.dtype))
             operands.append(var)
-        key = (prim, *ids, frozen(kwargs)) if kwargs else (prim, *ids)
+        if kwargs:
+            ids.append(frozen(kwargs))
+        key = tuple(ids)
         state = self.state.next.get(key)
         if state is None:
             state = self._new_state(key, prim, operands, kwargs)
@@ -175,6 +193,9 @@ def _require_derivatives(prim: Primitive, operands: Sequence[Operand]) -> None:
             raise Untraceable(f"{prim.name} has no derivative by one of its arguments")
 
 
+_NUMBERS = frozenset({float, int, bool})
+
+
 class Capture:
     """What one run of a loop's cell on traced tensors told."""
 
@@ -194,7 +215,6 @@ class Capture:
         new, y = loop.step(nest_carry(Traced(v, trace) for v in self.carry), nest_x(Traced(v, trace) for v in self.xs))
         made = leaves(y)
         _, self.nest_ys = flatten(map_leaves(lambda _: 0, y))
-        self.y_names = part_names(y, "y")
         self.new_carry: list[Any] = [trace.operand(c) for c in leaves(new)]
         self.ys: list[Any] = [trace.operand(leaf) for leaf in made]
         end = ("end", len(self.ys), *[(v.number, v.shape, v.dtype) for v in (*self.new_carry, *self.ys)])
@@ -237,25 +257,33 @@ class Captured(NamedTuple):
 def capture(loop: Loop) -> Captured:
     """The cell's step, if the cell does the same in each.
 
-    A cell that draws a random mask, counts its calls or reads the clock shows it when it runs for the second step: then
-    the loop goes on from there, step by step, and the cell has been run for each step once.
+    A cell that draws a random mask, counts its calls or reads another weight in each step shows it when it runs for
+    the second step: it reads other values, leads to another state, or a random generator has moved on. Then the loop
+    goes on from there, step by step, and the cell has been run for each step once. (A cell that does something else
+    from its third step on, by counting, isn't found out.) The second step needn't be looked at again if there is
+    nothing in the cell's reach that could tell one step from another.
     """
     if _count > _LIMIT:
         forget()
-    order = loop.order()
+    order, code, reach = loop.order(), loop.code(), _reach(loop.cell)
     first = Capture(loop, order[0], [functools.partial(_given, c) for c in leaves(loop.carry)])
     if first.reason is not None:
         return Captured(first, first.reason, [first])
-    code = loop.code()
-    if code in first.end.seen and not any(t.node is None for t in first.outer):
+    constant = reach is not None and reach == _reach(loop.cell)
+    if constant and code in first.end.seen and not any(t.node is None for t in first.outer):
         return Captured(first, None, [])
+    if any(hasattr(x, "__next__") for x in _held(loop.cell)):
+        return Captured(first, "the cell can get at an iterator, which may give something else in each step", [first])
     if len(order) == 1:
         return Captured(first, "one step is no loop", [first])
     carry = [functools.partial(first.trace.worked_out, v) for v in first.new_carry]
+    dice = _random_states(loop.cell)
     second = Capture(loop, order[1], carry)
     reason = second.reason
     if reason is None and (second.end is not first.end or not all(map(_same, first.outer, second.outer))):
         reason = "the cell isn't the same function in each step: it has side effects, or draws random numbers"
+    if reason is None and dice != _random_states(loop.cell):
+        reason = "the cell draws random numbers"
     if reason is not None:
         return Captured(first, reason, [first, second])
     if code is not None:
@@ -268,9 +296,98 @@ def _given(t: Tensor) -> Tensor:
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
-    if a.value is b.value or (a.node is not None and a.node is b.node):
+    """Whether the cell has read the same in two steps: the same leaf, or equal numbers made in the same way."""
+    if a.node is None or b.node is None:
+        return a.node is b.node and _equal(a.value, b.value)
+    return _same_node(a.node, b.node) and (a.value is b.value or _equal(a.value, b.value))
+
+
+def _same_node(a: Node | None, b: Node | None) -> bool:
+    if a is b:
         return True
-    x, y = a.value.__array_interface__, b.value.__array_interface__
-    if x["data"] == y["data"] and x["strides"] == y["strides"]:
+    if a is None or b is None or a.plan is None or a.plan is not b.plan or len(a.parents) != len(b.parents):
+        return False
+    return all(map(_same_node, a.parents, b.parents))
+
+
+def _equal(a: Array, b: Array) -> bool:
+    return (
+        a.shape == b.shape and a.dtype == b.dtype and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
+    )
+
+
+# -------------------------------------------------------------------------------------- what is in the reach of a cell
+
+
+def _reach(cell: Any) -> tuple[int, ...] | None:
+    """The identities of all that a cell can get at; `None` if among that is what could change without changing those.
+
+    Tensors, arrays (whose numbers are looked at), numbers and functions and modules made of them can't; an iterator, a
+    generator of random numbers, a list of numbers or an object of an unknown class could.
+    """
+    found: list[int] = []
+    return tuple(found) if _explored(cell, found, 0) else None
+
+
+_PLAIN = (Tensor, np.ndarray, np.generic, float, int, str, bool, type(None), type, types.ModuleType, np.dtype)
+
+
+def _explored(x: Any, found: list[int], depth: int) -> bool:
+    found.append(id(x))
+    if isinstance(x, _PLAIN) or isinstance(x, types.BuiltinFunctionType):
         return True
-    return np.array_equal(a.value, b.value, equal_nan=a.dtype.kind == "f")
+    if depth > 6:
+        return False
+    if isinstance(x, types.MethodType):
+        return _explored(x.__self__, found, depth + 1) and _explored(x.__func__, found, depth + 1)
+    if isinstance(x, types.FunctionType):
+        if x.__module__ is not None and x.__module__.startswith(_OURS):
+            return x.__closure__ is None or _all_explored(_contents(x), found, depth)
+        names = x.__code__.co_names
+        globals_ = [x.__globals__[n] for n in names if n in x.__globals__]
+        return _all_explored([*_contents(x), *(x.__defaults__ or ()), *globals_], found, depth)
+    if isinstance(x, (tuple, frozenset)):
+        return _all_explored(x, found, depth)
+    if isinstance(x, (list, dict)):
+        values = list(x.values()) if isinstance(x, dict) else x
+        return not any(isinstance(v, (float, int)) for v in values) and _all_explored(values, found, depth)
+    if hasattr(type(x), "named_parameters"):  # a module
+        return _all_explored([type(x).forward, *vars(x).values()], found, depth)
+    return False
+
+
+_OURS = __name__.split(".")[0] + "."
+
+
+def _all_explored(xs: Iterable[Any], found: list[int], depth: int) -> bool:
+    return all(_explored(x, found, depth + 1) for x in xs)
+
+
+def _contents(function: types.FunctionType) -> list[Any]:
+    contents = []
+    for c in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # not yet set
+            contents.append(c.cell_contents)
+    return contents
+
+
+def _held(cell: Any) -> list[Any]:
+    """The objects that a cell refers to by name, and their attributes."""
+    function = getattr(cell, "forward", cell)
+    function = getattr(function, "__func__", function)
+    held = [cell, getattr(cell, "__self__", None)]
+    if isinstance(function, types.FunctionType):
+        held += [*_contents(function), *(function.__defaults__ or ())]
+        held += [function.__globals__[n] for n in function.__code__.co_names if n in function.__globals__]
+    own = [h for h in held if not isinstance(h, (types.ModuleType, type, Tensor))]
+    return [*held, *(v for h in own for v in getattr(h, "__dict__", {}).values())]
+
+
+def _random_states(cell: Any) -> list[Any]:
+    """The states of the generators of random numbers that a cell may draw from."""
+    held = _held(cell)
+    states: list[Any] = [random.getstate(), repr(np.random.get_state(legacy=False))]
+    states += [repr(g.bit_generator.state) for g in held if isinstance(g, np.random.Generator)]
+    states += [repr(g.get_state(legacy=False)) for g in held if isinstance(g, np.random.RandomState)]
+    states += [g.getstate() for g in held if isinstance(g, random.Random)]
+    return states

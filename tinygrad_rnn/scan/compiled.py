@@ -70,7 +70,7 @@ def _own(t: Tensor) -> Array:
 def _apart(v: Any, inputs: Sequence[Tensor]) -> Array:
     """A result, in memory of its own if it was handed through."""
     v = np.asarray(v)
-    return v.copy() if any(v is t.value or v.base is t.value for t in inputs) else v
+    return v.copy() if any(np.may_share_memory(v, t.value) for t in inputs) else v
 
 
 class _Cotangents(np.ndarray):  # type: ignore[type-arg]
@@ -153,30 +153,37 @@ class _Run:
         """The results as tensors of the tape."""
         node = record(_SCAN, self.nodes, self.values, np.empty(0), {"run": self})
         c, tensors = self.carries, []
+        depend = {*self.derivative.carry, *(c + i for i in self.derivative.given)}
         for k, v in enumerate(self.outputs):
             value = np.asarray(v)[::-1] if k >= c and self.reverse else np.asarray(v)
-            if value.dtype.kind != "f":
-                tensors.append(Tensor(value))
-            else:
-                tensors.append(Tensor(value, Node(value, True, _OUTPUT, (node,), (k,))))
+            tensors.append(Tensor(value, Node(value, True, _OUTPUT, (node,), (k,)) if k in depend else None))
         self.forms = [(np.shape(v), v.dtype) for v in self.outputs]
+        self.count = len(depend)
         del self.outputs
         return tensors
 
     def pull(self, ct: _Cotangents) -> tuple[Any, ...]:
         """The cotangents of all inputs: arrays, or tensors if those that come are tensors."""
         if any(isinstance(part, Tensor) for part in ct.parts.values()):
-            return self._pull_recorded(ct)
+            return self._pull_unrolled(ct, record=True)
+        found = self._pull(ct)
+        if len(ct.parts) < self.count and not all(np.isfinite(np.add.reduce(f, axis=None)) for f in found):
+            # A result that nobody used counted as one with the cotangent 0, and 0 times infinity is NaN.
+            return self._pull_unrolled(ct, record=False)
+        return found
+
+    def _pull(self, ct: _Cotangents) -> tuple[Any, ...]:
         derivative, c = self.derivative, self.carries
         deltas = [self._cotangent(ct, i).copy() for i in derivative.carry]
         cts = [self._cotangent(ct, c + i) for i in derivative.given]
         cts = [part[::-1] for part in cts] if self.reverse else cts
+        once = derivative.emitted.once(*self.constants)
         sums: list[Array] | None = None
         by_xs: list[Any] = []
         for start, stop, carry, kept in reversed(self.segments):
             n = stop - start
             ran = kept or derivative.forward.run(n, carry, [x[start:stop] for x in self.xs], self.constants)
-            deltas, found, sums = derivative.pull(n, ran, deltas, [part[start:stop] for part in cts], sums)
+            deltas, found, sums = derivative.pull(n, ran, once, deltas, [part[start:stop] for part in cts], sums)
             if len(self.segments) == 1:
                 by_xs = found
                 break
@@ -189,7 +196,8 @@ class _Run:
             out[i] = delta
         for k, by_x in zip(derivative.outputs, by_xs, strict=True):
             out[c + derivative.xs[k]] = by_x[::-1] if self.reverse else by_x
-        for i, by_constant in zip(derivative.constants, derivative.gradients(sums or [], self.constants), strict=True):
+        by_constants = derivative.gradients(sums or [], self.constants, once)
+        for i, by_constant in zip(derivative.constants, by_constants, strict=True):
             out[c + self.sequences + i] = by_constant
         pairs = zip(out, self.values, strict=True)
         return tuple(np.zeros(v.shape, v.dtype) if found is None else np.asarray(found) for found, v in pairs)
@@ -200,8 +208,8 @@ class _Run:
         shape, dtype = self.forms[k]
         return np.broadcast_to(np.zeros((), dtype), shape) if part is None else part
 
-    def _pull_recorded(self, ct: _Cotangents) -> tuple[Any, ...]:
-        """The same through the unrolled loop, recorded, so that it can be differentiated again."""
+    def _pull_unrolled(self, ct: _Cotangents, *, record: bool) -> tuple[Any, ...]:
+        """The same through the unrolled loop; recorded, so that it can be differentiated again."""
         since = Node(np.zeros(()), needs_grad=False).index
         inputs = [Tensor(v, node) for v, node in zip(self.values, self.nodes, strict=True)]
         with enable_grad():
@@ -212,10 +220,15 @@ class _Run:
             if outputs[k].requires_grad
         ]
         wanted = [t for t in inputs if t.requires_grad]
-        found = pull_plain([o for o, _ in pairs], [p for _, p in pairs], wanted, record=True, free=False, since=since)
-        by_node = {id(t): f for t, f in zip(wanted, found, strict=True)}
-        zeros = [Tensor(np.zeros(v.shape, v.dtype)) for v in self.values]
-        return tuple(z if by_node.get(id(t)) is None else by_node[id(t)] for t, z in zip(inputs, zeros, strict=True))
+        ys, cts = [y for y, _ in pairs], [c for _, c in pairs]
+        found = pull_plain(ys, cts, wanted, record=record, free=not record, since=since)
+        by_input = {id(t): f for t, f in zip(wanted, found, strict=True)}
+        out = []
+        for t in inputs:
+            f = by_input.get(id(t))
+            f = Tensor(np.zeros(t.shape, t.dtype)) if f is None else f
+            out.append(f if record else f.value)
+        return tuple(out)
 
     def _unrolled(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         step, c, x = self.step, self.carries, len(self.step.xs)

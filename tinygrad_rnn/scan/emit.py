@@ -5,7 +5,10 @@ Another emitter would start where this one does: from `Sections`, whose equation
 
 from __future__ import annotations
 
+import builtins
 import keyword
+import math
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +47,8 @@ class Emitted:
     places: Places
 
 
+_FILLED = 1 << 16  # numbers: up to here a constant is written out
+
 _INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@", "power": "**"}
 _WORDS = {1.0: "one", -1.0: "minus_one", 0.5: "half", 2.0: "two", 0.0: "zero", -0.5: "minus_half"}
 
@@ -53,11 +58,12 @@ class _Names:
 
     def __init__(self) -> None:
         self.of: dict[Any, str] = {}
-        self.taken: set[str] = {"n", "t"}
+        self.taken: set[str] = {"n", "t", *dir(builtins)}
         self.space: dict[str, Any] = {}
 
     def new(self, base: str) -> str:
-        base = "".join(c if c.isidentifier() or c.isdigit() or c == "_" else "_" for c in base) or "v"
+        base = unicodedata.normalize("NFKC", base)  # as Python reads names
+        base = "".join(c if f"a{c}".isidentifier() else "_" for c in base) or "v"
         if not base.isidentifier() or keyword.iskeyword(base):
             base = f"_{base}" if not base.isidentifier() else f"{base}_"
         name, k = base, 2
@@ -95,7 +101,7 @@ class _Emitter:
         self.new = {v: i for i, v in enumerate(self.step.new_carry)}
         self.in_loop = {e.out for e in program.loop}
         self.rows: dict[Any, tuple[str, str]] = {}  # what the loop goes through, row by row: its name, and what it is
-        self.forms: dict[tuple[Var, int], tuple[str, str]] = {}  # of matrices that the loop multiplies by: name, text
+        self.forms: dict[Any, tuple[str, str]] = {}  # of what is the same in all steps, as the loop wants it: name, text
         self.views: list[str] = []  # views that statements of the loop need
         self.order = "[::-1]" if backwards else ""
         self.state_names = {i: names(v) for i, v in enumerate(self.step.carry)}
@@ -109,7 +115,10 @@ class _Emitter:
         dtypes = [a.dtype for a in others if hasattr(a, "dtype")]
         dtype = np.result_type(*dtypes, x) if dtypes else np.asarray(x).dtype
         word = _WORDS.get(float(x), f"k{x!r}".replace(".", "_").replace("-", "m").replace("+", ""))
-        return self.names.thing(word, np.array(x, dtype), key=("constant", repr(x), str(dtype)))
+        try:
+            return self.names.thing(word, np.array(x, dtype), key=("constant", repr(x), str(dtype)))
+        except OverflowError:  # not a number of the others' type: NumPy says what comes of it
+            return self.literal(x)
 
     def literal(self, x: Any) -> str:
         """A number or a setting, as text."""
@@ -218,9 +227,10 @@ class _Emitter:
             call = f"{self.function(prim)}({', '.join([*args, *self.keywords(e.kwargs)])})"
         elif self._treats_rows(e):
             x, y = e.args
-            flat = f"{self.whole(x)}.reshape(-1, {x.shape[-1]})"
+            rows = "n" if x.ndim == 1 else f"n * {math.prod(x.shape[:-1])}"
+            flat = f"{self.whole(x)}.reshape({rows}, {x.shape[-1]})"
             if target is not None:
-                return f"{self.function(prim)}({flat}, {self.whole(y)}, {target}.reshape(-1, {out.shape[-1]}))"
+                return f"{self.function(prim)}({flat}, {self.whole(y)}, {target}.reshape({rows}, {out.shape[-1]}))"
             lead = ", ".join(map(str, ("n", *out.shape)))
             return f"{name} = {self.function(prim)}({flat}, {self.whole(y)}).reshape({lead})"
         else:
@@ -276,8 +286,21 @@ class _Emitter:
             if prim.lowering.rows and kind in ("static", "stacked") and all(a.ndim <= 2 for a in e.args):
                 return self._product(e, target)
             others = [a for a in e.args if hasattr(a, "dtype")]
-            return self.into(prim, [self.row(a, others) for a in e.args], target)
+            filled = [self._filled(a, out) if prim.kind == "elementwise" else None for a in e.args]
+            return self.into(prim, [f or self.row(a, others) for f, a in zip(filled, e.args, strict=True)], target)
         return f"{target} = {self._call(e)}" if kind == "fresh" else f"{target}[...] = {self._call(e)}"
+
+    def _filled(self, x: Operand, out: Var) -> str | None:
+        """A constant that is the same along some axes, written out: NumPy takes twice as long where it broadcasts."""
+        once = isinstance(x, np.ndarray) or (isinstance(x, Var) and self.levels.get(x, EACH) == ONCE)
+        if not once or not x.shape or x.shape == out.shape or math.prod(out.shape) > _FILLED:
+            return None
+        key = (x if isinstance(x, Var) else id(x), out.shape)
+        if key not in self.forms:
+            form = self.names.new(f"{self.names(x) if isinstance(x, Var) else 'constant'}_full")
+            full, to = self.names.numpy(np.broadcast_to), self.names.numpy(np.ascontiguousarray)
+            self.forms[key] = form, f"{to}({full}({self.whole(x)}, {out.shape}))"
+        return self.forms[key][0]
 
     def _product(self, e: Equation, target: str) -> str:
         """A product of matrices or vectors, with its matrix in the form that suits this machine."""

@@ -197,11 +197,11 @@ class Derivative:
         self.forward.block = self.light.block = self.block  # one grid, so that the same sums round alike
 
     def pull(
-        self, length: int, ran: Ran, deltas: list[Array], cts: Sequence[Array], sums: list[Array] | None
+        self, length: int, ran: Ran, once: Sequence[Array], deltas: list[Array], cts: Sequence[Array],
+        sums: list[Array] | None,
     ) -> tuple[list[Array], list[Array | None], list[Array]]:
         """The cotangents of the first carry, of the xs and, added to `sums`, what the constants' are made of."""
         emitted, block = self.emitted, self.block
-        once = emitted.once(*ran.constants)
         kept = [ran.all(v, length) for v in self.kept]
         arrays = [np.empty((length, *v.shape), v.dtype) for v in emitted.stored]
         kept_states = {i for i in self.states if self.sections.step.carry[i] in self.ys or self.sections.step.new_carry[i] in self.ys}
@@ -246,9 +246,9 @@ class Derivative:
                 out.append(found[kind][i])
         return now, out, sums or []
 
-    def gradients(self, sums: list[Array], constants: Sequence[Array]) -> list[Any]:
+    def gradients(self, sums: list[Array], constants: Sequence[Array], once: Sequence[Array]) -> list[Any]:
         """The cotangents of the constants, from what was added up."""
-        return list(self.emitted.finish(*sums, *constants, *self.emitted.once(*constants)))
+        return list(self.emitted.finish(*sums, *constants, *once))
 
 
 def _inputs(step: Step) -> Iterator[Var]:
@@ -263,14 +263,15 @@ def _with_recomputed(backward: Step, forward: Step, levels: dict[Var, int]) -> S
 
     That is: views of kept values, what is the same in all steps, and sums and products of kept values with numbers.
     """
-    equations = list(backward.equations)
+    order = {e: i for i, e in enumerate(forward.equations)}
+    again: set[Equation] = set()
     while True:
-        step = replace(backward, equations=equations)
+        step = replace(backward, equations=[*sorted(again, key=order.__getitem__), *backward.equations])
         read = dict.fromkeys(v for v in _inputs(step) if v not in forward.carry)
-        first = [v.equation for v in read if v.equation is not None and _is_cheap(v, set(read), levels)]
-        if not first:
+        more = {v.equation for v in read if v.equation is not None and _is_cheap(v, set(read), levels)}
+        if not more:
             return step
-        equations = [*first, *equations]
+        again |= more
 
 
 def _is_cheap(v: Var, kept: set[Var], levels: dict[Var, int]) -> bool:

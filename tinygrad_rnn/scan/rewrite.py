@@ -8,6 +8,7 @@ one sum and one product to do, and the rest is done for all steps at once.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -61,7 +62,7 @@ class Rewriting(Trace):
             part = prim.lowering.part(kwargs, args[0].shape)
             if part is not None:
                 return self.part(args[0], part)
-        if prim.lowering.pieces is not None and len(args) > 1:
+        if prim.lowering.pieces is not None and len({a.dtype for a in args}) == 1 < len(args):
             pieces = prim.lowering.pieces(kwargs, [a.shape for a in args])
             if pieces is not None:
                 return self.joined(list(zip(pieces, args, strict=True)))
@@ -306,15 +307,17 @@ def _neighbours(equations: Iterable[Equation]) -> list[Equation] | None:
             continue
         key: list[Hashable] = [equation.prim, frozen(equation.kwargs)]
         parts: list[Part] = []
+        others: list[Operand] = []
         for a in equation.args:
             found = part_of(a) if isinstance(a, Var) and a.shape == equation.out.shape else None
             if found is None:
                 key.append(_identity(a))
+                others.append(a)
             else:
                 key += [found[0], found[1][0]]
                 parts.append(found[1])
         axes = {axis for axis, _, _ in parts}
-        if len(axes) != 1 or any(_spans(a, equation.out, parts[0][0]) for a in equation.args if part_of(a) is None):
+        if len(axes) != 1 or any(_spans(a, equation.out, parts[0][0]) for a in others):
             continue
         groups.setdefault(tuple(key), []).append((parts[0][1], parts, equation))
     for members in groups.values():
@@ -409,7 +412,8 @@ def _levelled(step: Step, levels: Mapping[Var, int]) -> _Levelled | None:
             continue
         parts = [(cut[1], u) for cut, u in cuts if cut is not None]
         axes = {part[0] for part, _ in parts}
-        if len(axes) > 1 or len({part for part, _ in parts}) < len(parts):
+        edges = sorted(part[1:] for part, _ in parts)
+        if len(axes) > 1 or any(a[1] > b[0] for a, b in itertools.pairwise(edges)):
             continue
         for prim in (MULTIPLY, ADD):
             told = [(part, *_number_on(u.out, uses, prim)) for part, u in parts]
@@ -458,7 +462,7 @@ def _takes_scale(v: Operand, levels: Mapping[Var, int], uses: Mapping[Var, list[
     e = v.equation if isinstance(v, Var) else None
     if e is None or len(uses.get(e.out, [])) != 1:
         return False
-    if e.prim.lowering.rows:
+    if e.prim.lowering.scaled is not None:
         return isinstance(e.args[1], Var) and levels[e.args[1]] == ONCE and e.args[1].ndim == 2
     if e.prim is ADD:
         past = [a for a in e.inputs if levels[a] == PAST]
@@ -473,8 +477,11 @@ def _scale(trace: Rewriting, e: Equation, renewed: Renewed, now: dict[Var, Opera
 
 def _scaled(trace: Rewriting, v: Operand, scale: Operand, renewed: Renewed) -> Operand:
     e = v.equation if isinstance(v, Var) else None
-    if e is not None and e.prim.lowering.rows and trace.level_of(renewed(e.args[1])) == ONCE and e.args[1].ndim == 2:
-        return trace.plain(e.prim, (renewed(e.args[0]), trace.product(renewed(e.args[1]), scale)), {})
+    scaled = None if e is None else e.prim.lowering.scaled
+    if e is not None and scaled is not None and trace.level_of(renewed(e.args[1])) == ONCE and e.args[1].ndim == 2:
+        x, y = map(renewed, e.args)
+        s = Traced(scale, trace) if isinstance(scale, Var) else scale
+        return trace.plain(e.prim, (x, trace.operand(scaled(Traced(y, trace), s))), {})
     if e is not None and e.prim is ADD:
         return trace.sum(*[_scaled(trace, a, scale, renewed) for a in e.args])
     return trace.product(renewed(v), scale)

@@ -44,10 +44,18 @@ class Sections:
     totals: list[Total] = field(default_factory=list)
     last: list[Equation] = field(default_factory=list)  # from the totals to the sums
     sums: list[list[Operand]] = field(default_factory=list)
+    summed: dict[Var, Var] = field(default_factory=dict)  # what has been added up already
     why: dict[Equation, str] = field(default_factory=dict)  # for explain
 
 
-@primitive("elementwise", [lambda ct: ct], lowering=Lowering(np.positive))
+def _copy(x: Any, out: Any = None) -> Any:
+    if out is None:
+        return np.array(x)
+    np.copyto(out, x)
+    return out
+
+
+@primitive("elementwise", [lambda ct: ct], lowering=Lowering(_copy))
 def _copied(x: Any) -> Any:
     return np.array(x)
 
@@ -70,6 +78,8 @@ def is_view(equation: Equation | None) -> bool:
 def pieces_of(equation: Equation | None) -> list[Part] | None:
     """Where an equation's arguments are in its result, if it does nothing but put them side by side."""
     if equation is None or equation.prim.lowering.pieces is None or len(equation.inputs) < len(equation.args):
+        return None
+    if any(a.dtype != equation.out.dtype for a in equation.args):
         return None
     return equation.prim.lowering.pieces(equation.kwargs, [a.shape for a in equation.args])
 
@@ -145,8 +155,17 @@ def _leading_to(
     return looped
 
 
-def _total(program: Sections, v: Operand) -> Operand:
+def _total(program: Sections, v: Operand) -> Var:
     """Σ_t v_t, as a value after all steps."""
+    if isinstance(v, Var) and v in program.summed:
+        return program.summed[v]
+    out = _new(program, v)
+    if isinstance(v, Var):
+        program.summed[v] = out
+    return out
+
+
+def _new(program: Sections, v: Operand) -> Var:
     levels = program.levels
     if not isinstance(v, Var):
         v = np.asarray(v)
@@ -175,9 +194,6 @@ def _total(program: Sections, v: Operand) -> Operand:
 def _new_total(
     program: Sections, prim: Any, args: tuple[Operand, ...], kwargs: dict[str, Any], shape: Any, dtype: Any
 ) -> Var:
-    for total in program.totals:
-        if total.prim is prim and total.args == args and total.kwargs == kwargs and prim is None:
-            return total.out
     out = Var(shape, dtype)
     program.totals.append(Total(out, prim, args, kwargs))
     return out

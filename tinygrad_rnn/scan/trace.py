@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from ..backward import pull
-from ..primitive import Primitive, primitive, shape_of
-from ..tape import Array, Lifted, Node, Tensor, innermost, new_level, no_grad
+from ..ops import asarray
+from ..primitive import Lowering, Primitive, shape_of
+from ..tape import Array, Lifted, Node, Tensor, innermost, new_level
 
 __all__ = ["Equation", "Operand", "Step", "Trace", "Traced", "Untraceable", "Var", "frozen", "is_float"]
 
@@ -46,14 +47,13 @@ class Var:
 Operand = Any  # a Var, a Python number, or a constant array
 
 
-@dataclass(frozen=True, eq=False, slots=True)
 class Equation:
     """out = prim(*args, **kwargs)."""
 
-    prim: Primitive
-    args: tuple[Operand, ...]
-    kwargs: dict[str, Any]
-    out: Var
+    __slots__ = ("args", "kwargs", "out", "prim")
+
+    def __init__(self, prim: Primitive, args: tuple[Operand, ...], kwargs: dict[str, Any], out: Var) -> None:
+        self.prim, self.args, self.kwargs, self.out = prim, args, kwargs, out
 
     @property
     def inputs(self) -> list[Var]:
@@ -186,7 +186,7 @@ class Traced(Lifted):
 
     def detach(self) -> Tensor:
         """The same numbers, through which no gradient flows."""
-        out: Tensor = self.trace.apply(_detached.primitive, [self], {})  # type: ignore[attr-defined]
+        out: Tensor = self.trace.apply(_DETACHED, [self], {})
         return out
 
     def wrapped(self) -> tuple[Tensor, ...]:
@@ -201,14 +201,18 @@ class Traced(Lifted):
     @staticmethod
     def apply(prim: Primitive, apply: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
         """A primitive becomes an equation."""
-        out: Tensor = _of(args).trace.apply(prim, args, kwargs)
+        level, trace = 0, None
+        for a in args:
+            if type(a) is Traced and a.level > level:
+                level, trace = a.level, a.trace
+        out: Tensor = trace.apply(prim, args, kwargs)  # type: ignore[union-attr]
         return out
 
     @staticmethod
     def compare(op: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
         """A comparison becomes an equation."""
         if op in _COMPARISONS:
-            return _of([x, y]).trace.apply(_COMPARISONS[op].primitive, [x, y], {})  # type: ignore[attr-defined]
+            return _of([x, y]).trace.apply(_COMPARISONS[op], [x, y], {})
         return op(*[t.lowered() if isinstance(t, Traced) else t for t in (x, y)])
 
     @staticmethod
@@ -218,13 +222,13 @@ class Traced(Lifted):
         return pull(ys, cs, xs, record=True, free=False)
 
     def __and__(self, other: Any) -> Any:
-        return self.trace.apply(_and.primitive, [self, other], {})  # type: ignore[attr-defined]
+        return self.trace.apply(_AND, [self, other], {})
 
     def __or__(self, other: Any) -> Any:
-        return self.trace.apply(_or.primitive, [self, other], {})  # type: ignore[attr-defined]
+        return self.trace.apply(_OR, [self, other], {})
 
     def __invert__(self) -> Any:
-        return self.trace.apply(_not.primitive, [self], {})  # type: ignore[attr-defined]
+        return self.trace.apply(_NOT, [self], {})
 
     __rand__, __ror__ = __and__, __or__
 
@@ -236,46 +240,59 @@ def _of(args: Sequence[Any]) -> Traced:
     return found
 
 
-# What plain tensors do without a primitive, because it has no derivative, needs one here.
+# What plain tensors do without a primitive, because it has no derivative, needs one here. Its `apply` is what they do.
 
 
-def _numpys(name: str) -> Callable[..., Any]:
+def _numpys(name: str, operation: Callable[..., Any]) -> Primitive:
     ufunc = getattr(np, name)
 
-    def binary(x: Any, y: Any) -> Any:
+    def function(x: Any, y: Any) -> Any:
         return ufunc(x, y)
 
-    binary.__name__ = name
-    return _without_gradient(primitive("elementwise", [None, None])(binary))
+    function.__name__ = name
+    found = Primitive(function, "elementwise", [None, None], lowering=Lowering(ufunc))
+    found.apply = lambda x, y: asarray(operation(x, y))
+    return found
 
 
-def _without_gradient(operation: Callable[..., Any]) -> Callable[..., Any]:
-    """The operation, which stops gradients instead of refusing them."""
-    operation.primitive.apply = no_grad()(operation)  # type: ignore[attr-defined]
-    return operation
+def _both(x: Any, y: Any) -> Any:
+    return x & y if isinstance(x, Lifted) or isinstance(y, Lifted) else np.logical_and(_value(x), _value(y))
 
 
-_COMPARISONS: dict[Callable[..., Any], Callable[..., Any]] = {
-    operator.lt: _numpys("less"),
-    operator.le: _numpys("less_equal"),
-    operator.gt: _numpys("greater"),
-    operator.ge: _numpys("greater_equal"),
-    operator.eq: _numpys("equal"),
-    operator.ne: _numpys("not_equal"),
+def _either(x: Any, y: Any) -> Any:
+    return x | y if isinstance(x, Lifted) or isinstance(y, Lifted) else np.logical_or(_value(x), _value(y))
+
+
+def _value(x: Any) -> Any:
+    return x.value if isinstance(x, Tensor) else x
+
+
+_COMPARISONS: dict[Callable[..., Any], Primitive] = {
+    getattr(operator, name): _numpys(numpys, getattr(operator, name))
+    for name, numpys in {
+        "lt": "less",
+        "le": "less_equal",
+        "gt": "greater",
+        "ge": "greater_equal",
+        "eq": "equal",
+        "ne": "not_equal",
+    }.items()
 }
-_and, _or = _numpys("logical_and"), _numpys("logical_or")
+_AND, _OR = _numpys("logical_and", _both), _numpys("logical_or", _either)
 
 
-@_without_gradient
-@primitive("elementwise", [None])
 def _not(x: Any) -> Any:
     return np.logical_not(x)
 
 
-@_without_gradient
-@primitive("elementwise", [None])
 def _detached(x: Any) -> Any:
     return np.array(x)
+
+
+_NOT = Primitive(_not, "elementwise", [None], lowering=Lowering(np.logical_not))
+_NOT.apply = lambda x: asarray(~x if isinstance(x, Lifted) else np.logical_not(_value(x)))
+_DETACHED = Primitive(_detached, "elementwise", [None])
+_DETACHED.apply = lambda x: x.detach() if isinstance(x, Tensor) else x
 
 
 # ------------------------------------------------------------------------------------------------------ shape and dtype
