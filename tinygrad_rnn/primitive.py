@@ -63,7 +63,7 @@ Shape: TypeAlias = tuple[int, ...]
 Part: TypeAlias = tuple[int, int, int]  # axis, start, stop
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Lowering:
     """What a compiled loop may know of a primitive besides its rules. Whatever isn't said costs speed, nothing else.
 

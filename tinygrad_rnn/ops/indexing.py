@@ -115,6 +115,9 @@ def _part(keywords: dict[str, Any], shape: tuple[int, ...]) -> tuple[int, int, i
 def _part_at(index: Any, shape: tuple[int, ...]) -> tuple[int, int, int] | None:
     """The one axis that an index of slices cuts, where it starts and where it stops."""
     parts = _parts(index)
+    if Ellipsis in [i for i in parts if not isinstance(i, np.ndarray)]:
+        k = parts.index(Ellipsis)
+        parts = (*parts[:k], *(slice(None),) * (len(shape) + 1 - len(parts)), *parts[k + 1 :])
     if not parts or len(parts) > len(shape) or not all(isinstance(i, slice) and i.step in (None, 1) for i in parts):
         return None
     cut = [(axis, *i.indices(n)[:2]) for axis, (i, n) in enumerate(zip(parts, shape, strict=False))]

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import random
 import sys
 import types
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from ..primitive import Primitive
 from ..tape import Array, Node, Tensor, enable_grad, grad_enabled
 from ..tree import flatten, leaves, map_leaves
 from .loop import Loop, part_names
+from .reach import Reach
 from .trace import Equation, Operand, Step, Trace, Traced, Untraceable, Var, form, frozen
 
 __all__ = ["Capture", "Captured", "State", "capture", "forget"]
@@ -36,7 +36,7 @@ class State:
         self.next: dict[Hashable, State] = {}
         self.shape, self.dtype = shape, dtype  # of what the last operation computed
         self.program: Any = None
-        self.seen: set[Any] = set()  # the code of the cells that were found to do the same in each step
+        self.seen: set[Any] = set()  # the cells that were found to do the same in each step
 
 
 _LIMIT = 20_000  # states; more than that are forgotten all at once
@@ -202,6 +202,7 @@ class Capture:
     def __init__(self, loop: Loop, i: int, carry: Sequence[Callable[[], Tensor]]) -> None:
         old, nest_carry = flatten(loop.carry)
         xs, nest_x = flatten(loop.xs)
+        self.since = Node(np.zeros(()), needs_grad=False).index  # what is made from here on, the cell makes
         self.trace = trace = _Capturing()
         carry_name, x_name = loop.parameter_names()
         forms = (tuple([(c.shape, c.dtype) for c in old]), tuple([(x.shape[1:], x.dtype) for x in xs]))
@@ -259,135 +260,108 @@ def capture(loop: Loop) -> Captured:
 
     A cell that draws a random mask, counts its calls or reads another weight in each step shows it when it runs for
     the second step: it reads other values, leads to another state, or a random generator has moved on. Then the loop
-    goes on from there, step by step, and the cell has been run for each step once. (A cell that does something else
-    from its third step on, by counting, isn't found out.) The second step needn't be looked at again if there is
-    nothing in the cell's reach that could tell one step from another.
+    goes on from there, step by step, and the cell has been run for each step once. A cell that was found to do the
+    same in each step isn't run for a second one again while all in its reach is what it was.
     """
     if _count > _LIMIT:
         forget()
-    order, code, reach = loop.order(), loop.code(), _reach(loop.cell)
+    order, code, reach = loop.order(), loop.code(), Reach(loop.cell)
+    dice = reach.random_states()
     first = Capture(loop, order[0], [functools.partial(_given, c) for c in leaves(loop.carry)])
     if first.reason is not None:
         return Captured(first, first.reason, [first])
-    constant = reach is not None and reach == _reach(loop.cell)
-    if constant and code in first.end.seen and not any(t.node is None for t in first.outer):
-        return Captured(first, None, [])
-    if any(hasattr(x, "__next__") for x in _held(loop.cell)):
+    if reach.has_iterator:
         return Captured(first, "the cell can get at an iterator, which may give something else in each step", [first])
+    if dice != reach.random_states():
+        return Captured(first, "the cell draws random numbers", [first])
+    cell = (code, reach.settings)
+    loose = any(t.node is None for t in first.outer)  # arrays of which nobody knows whence they came
+    if not loose and reach.settings is not None and cell in first.end.seen:
+        return Captured(first, None, [])
     if len(order) == 1:
         return Captured(first, "one step is no loop", [first])
     carry = [functools.partial(first.trace.worked_out, v) for v in first.new_carry]
-    dice = _random_states(loop.cell)
-    second = Capture(loop, order[1], carry)
+    with _named_after_variables(code):
+        second = Capture(loop, order[1], carry)
     reason = second.reason
-    if reason is None and (second.end is not first.end or not all(map(_same, first.outer, second.outer))):
+    if reason is None and (second.end is not first.end or not _all_same(first, second)):
         reason = "the cell isn't the same function in each step: it has side effects, or draws random numbers"
-    if reason is None and dice != _random_states(loop.cell):
+    if reason is None and dice != reach.random_states():
         reason = "the cell draws random numbers"
     if reason is not None:
         return Captured(first, reason, [first, second])
-    if code is not None:
-        first.end.seen.add(code)
+    if reach.settings is not None and Reach(loop.cell).settings == reach.settings:
+        if len(first.end.seen) > _CELLS:
+            first.end.seen.clear()
+        first.end.seen.add(cell)
+    for one, other in zip(first.equations, second.equations, strict=True):
+        one.out.name = one.out.name or other.out.name
     return Captured(first, None, [])
+
+
+_CELLS = 100  # cells that share a structure and are remembered
+
+
+@contextlib.contextmanager
+def _named_after_variables(code: Any) -> Iterator[None]:
+    """Within this context, what a function with this code computes is called as its variables are."""
+    before = sys.getprofile()
+
+    def look(frame: types.FrameType, event: str, arg: Any) -> None:
+        if event == "return" and frame.f_code is code:
+            for name, value in frame.f_locals.items():
+                if isinstance(value, Traced):
+                    value.name = name
+
+    if before is None and code is not None:
+        sys.setprofile(look)
+    try:
+        yield
+    finally:
+        if before is None:
+            sys.setprofile(None)
 
 
 def _given(t: Tensor) -> Tensor:
     return t
 
 
-def _same(a: Tensor, b: Tensor) -> bool:
-    """Whether the cell has read the same in two steps: the same leaf, or equal numbers made in the same way."""
+def _all_same(first: Capture, second: Capture) -> bool:
+    """Whether the cell has read the same in two steps: the same leaves, or equal numbers made of them in the same way."""
+    known: dict[tuple[int, int], bool] = {}
+    return all(_same(a, b, first.since, known) for a, b in zip(first.outer, second.outer, strict=True))
+
+
+def _same(a: Tensor, b: Tensor, since: int, known: dict[tuple[int, int], bool]) -> bool:
     if a.node is None or b.node is None:
         return a.node is b.node and _equal(a.value, b.value)
-    return _same_node(a.node, b.node) and (a.value is b.value or _equal(a.value, b.value))
+    return _same_node(a.node, b.node, since, known) and (a.value is b.value or _equal(a.value, b.value))
 
 
-def _same_node(a: Node | None, b: Node | None) -> bool:
+def _same_node(a: Node | None, b: Node | None, since: int, known: dict[tuple[int, int], bool]) -> bool:
+    """Whether two nodes are one, or were made, in the two steps, in the same way: then they have the same derivative."""
     if a is b:
         return True
-    if a is None or b is None or a.plan is None or a.plan is not b.plan or len(a.parents) != len(b.parents):
+    if a is None or b is None or a.index < since or a.plan is None or a.plan is not b.plan:
         return False
-    return all(map(_same_node, a.parents, b.parents))
+    key = (id(a), id(b))
+    if key not in known:
+        known[key] = False
+        saved = zip(a.saved or (), b.saved or (), strict=True)
+        known[key] = all(map(_equal_setting, *zip(*saved, strict=True))) if a.saved else True
+        parents = zip(a.parents, b.parents, strict=True)
+        known[key] = known[key] and all(_same_node(p, q, since, known) for p, q in parents)
+    return known[key]
 
 
-def _equal(a: Array, b: Array) -> bool:
+def _equal_setting(x: Any, y: Any) -> bool:
+    return _equal(x, y) if isinstance(x, np.ndarray) else bool(frozen(x) == frozen(y))
+
+
+def _equal(a: Any, b: Any) -> bool:
     return (
-        a.shape == b.shape and a.dtype == b.dtype and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
+        isinstance(b, np.ndarray)
+        and a.shape == b.shape
+        and a.dtype == b.dtype
+        and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
     )
-
-
-# -------------------------------------------------------------------------------------- what is in the reach of a cell
-
-
-def _reach(cell: Any) -> tuple[int, ...] | None:
-    """The identities of all that a cell can get at; `None` if among that is what could change without changing those.
-
-    Tensors, arrays (whose numbers are looked at), numbers and functions and modules made of them can't; an iterator, a
-    generator of random numbers, a list of numbers or an object of an unknown class could.
-    """
-    found: list[int] = []
-    return tuple(found) if _explored(cell, found, 0) else None
-
-
-_PLAIN = (Tensor, np.ndarray, np.generic, float, int, str, bool, type(None), type, types.ModuleType, np.dtype)
-
-
-def _explored(x: Any, found: list[int], depth: int) -> bool:
-    found.append(id(x))
-    if isinstance(x, _PLAIN) or isinstance(x, types.BuiltinFunctionType):
-        return True
-    if depth > 6:
-        return False
-    if isinstance(x, types.MethodType):
-        return _explored(x.__self__, found, depth + 1) and _explored(x.__func__, found, depth + 1)
-    if isinstance(x, types.FunctionType):
-        if x.__module__ is not None and x.__module__.startswith(_OURS):
-            return x.__closure__ is None or _all_explored(_contents(x), found, depth)
-        names = x.__code__.co_names
-        globals_ = [x.__globals__[n] for n in names if n in x.__globals__]
-        return _all_explored([*_contents(x), *(x.__defaults__ or ()), *globals_], found, depth)
-    if isinstance(x, (tuple, frozenset)):
-        return _all_explored(x, found, depth)
-    if isinstance(x, (list, dict)):
-        values = list(x.values()) if isinstance(x, dict) else x
-        return not any(isinstance(v, (float, int)) for v in values) and _all_explored(values, found, depth)
-    if hasattr(type(x), "named_parameters"):  # a module
-        return _all_explored([type(x).forward, *vars(x).values()], found, depth)
-    return False
-
-
-_OURS = __name__.split(".")[0] + "."
-
-
-def _all_explored(xs: Iterable[Any], found: list[int], depth: int) -> bool:
-    return all(_explored(x, found, depth + 1) for x in xs)
-
-
-def _contents(function: types.FunctionType) -> list[Any]:
-    contents = []
-    for c in function.__closure__ or ():
-        with contextlib.suppress(ValueError):  # not yet set
-            contents.append(c.cell_contents)
-    return contents
-
-
-def _held(cell: Any) -> list[Any]:
-    """The objects that a cell refers to by name, and their attributes."""
-    function = getattr(cell, "forward", cell)
-    function = getattr(function, "__func__", function)
-    held = [cell, getattr(cell, "__self__", None)]
-    if isinstance(function, types.FunctionType):
-        held += [*_contents(function), *(function.__defaults__ or ())]
-        held += [function.__globals__[n] for n in function.__code__.co_names if n in function.__globals__]
-    own = [h for h in held if not isinstance(h, (types.ModuleType, type, Tensor))]
-    return [*held, *(v for h in own for v in getattr(h, "__dict__", {}).values())]
-
-
-def _random_states(cell: Any) -> list[Any]:
-    """The states of the generators of random numbers that a cell may draw from."""
-    held = _held(cell)
-    states: list[Any] = [random.getstate(), repr(np.random.get_state(legacy=False))]
-    states += [repr(g.bit_generator.state) for g in held if isinstance(g, np.random.Generator)]
-    states += [repr(g.get_state(legacy=False)) for g in held if isinstance(g, np.random.RandomState)]
-    states += [g.getstate() for g in held if isinstance(g, random.Random)]
-    return states

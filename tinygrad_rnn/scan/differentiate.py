@@ -18,7 +18,7 @@ from .trace import Equation, Operand, Step, Traced, Var, is_float
 __all__ = ["Backward", "backward_step"]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Backward:
     """A backward step, and which of the forward step's inputs and outputs its parts belong to."""
 
@@ -154,6 +154,8 @@ class _Walk:
         ct = self.totals.pop(out, None)
         if ct is None:
             return
+        if isinstance(ct, Traced) and ct.var.name is None and out.name is not None:
+            ct.var.name = f"δ{out.name}"
         args = [Traced(a, self.trace) if isinstance(a, Var) else a for a in equation.args]
         if prim.variadic:
             residuals = [prim.residual(n, args, Traced(out, self.trace), equation.kwargs) for n in prim.asks[0]]

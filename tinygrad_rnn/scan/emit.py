@@ -8,8 +8,9 @@ from __future__ import annotations
 import builtins
 import keyword
 import math
+import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ from .trace import Equation, Operand, Var
 __all__ = ["Emitted", "emit"]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Emitted:
     """The functions of a program, and what they take and return.
 
@@ -60,6 +61,7 @@ class _Names:
         self.of: dict[Any, str] = {}
         self.taken: set[str] = {"n", "t", *dir(builtins)}
         self.space: dict[str, Any] = {}
+        self.counts: dict[str, int] = {}
 
     def new(self, base: str) -> str:
         base = unicodedata.normalize("NFKC", base)  # as Python reads names
@@ -74,8 +76,18 @@ class _Names:
 
     def __call__(self, v: Var) -> str:
         if v not in self.of:
-            self.of[v] = self.new(v.name or (v.equation.prim.name if v.equation else "v"))
+            self.of[v] = self.new(v.name) if v.name else self._unnamed(v)
         return self.of[v]
+
+    def _unnamed(self, v: Var) -> str:
+        """What a value without a name is called: W_T, if it is W transposed; else after what computes it."""
+        e = v.equation
+        if e is None:
+            return self.new("v")
+        if e.prim.lowering.view and e.out.ndim == 2 and isinstance(e.args[0], Var) and e.args[0].name:
+            return self.new(f"{e.args[0].name}_T")
+        k = self.counts[e.prim.name] = self.counts.get(e.prim.name, 0) + 1
+        return self.new(f"{e.prim.name}_{k}")
 
     def thing(self, base: str, value: Any, key: Any = None) -> str:
         """A name under which the code finds a function or a constant."""
@@ -531,6 +543,24 @@ class _Emitter:
         return f"{rule}({', '.join([*args, *self.keywords(total.kwargs)])})"
 
 
+def _preamble(space: Mapping[str, Any], source: str) -> str:
+    """Where the names come from that the code doesn't make itself."""
+    used = set(re.findall(r"[^\W\d]\w*", source))
+    found = {name: value for name, value in space.items() if name in used}
+    numpys = sorted(name for name, value in found.items() if value is getattr(np, name, None))
+    lines = [f"from numpy import {', '.join(numpys)}"] if numpys else []
+    for name, value in found.items():
+        if isinstance(value, np.ndarray) and value.ndim == 0:
+            lines.append(f"{name} = array({value.item()!r}, {value.dtype})")
+        elif isinstance(value, np.ndarray):
+            several = ", ".join(map(repr, np.unique(value)[:4].tolist()))
+            lines.append(f"# {name}: an array of shape {list(value.shape)} and dtype {value.dtype}, of {several}")
+        elif name not in numpys:
+            home = getattr(value, "__module__", "") or ""
+            lines.append(f"# {name}: {getattr(value, '__name__', type(value).__name__).strip('_')} of {home}")
+    return "\n".join(lines)
+
+
 def _scalars(x: Array) -> list[Array]:
     """The elements of an array with one axis, as arrays that can be written to."""
     return [x[t, ...] for t in range(len(x))]
@@ -548,6 +578,12 @@ def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool) -
     """A program's functions, which write the values `stored` of all steps to arrays that they are given."""
     names = _Names()
     step = program.step
+    for function in (np.empty, np.dot, np.array, np.copyto, np.broadcast_to, np.ascontiguousarray):
+        names.taken.add(function.__name__)
+        names.of[id(function)] = function.__name__
+        names.space[function.__name__] = function
+    for e in (*program.once, *program.before, *program.loop, *program.after, *program.last):
+        names.thing(e.prim.name, e.prim.lowering.numpy or e.prim.forward)
     for v in (*step.carry, *step.xs, *step.constants):
         names(v)
     emitter = _Emitter(program, names, stored, name, backwards)
@@ -575,6 +611,7 @@ def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool) -
         [*ends, f"return [{', '.join(sums)}]"],
     )
     source = "\n\n".join([*([once] if lines else []), block, *([finish] if program.totals else [])])
+    source = f"{_preamble(names.space, source)}\n\n\n{source}"
     space = dict(names.space)
     exec(compile("\n\n".join([once, block, finish]), f"<scan: {name}>", "exec"), space)
     return Emitted(

@@ -14,7 +14,7 @@ __all__ = ["Places", "placed"]
 Kind = Literal["stacked", "static", "view", "piece", "fresh"]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Places:
     """For each value of the loop its kind of place.
 

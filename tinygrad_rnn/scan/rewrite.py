@@ -249,7 +249,8 @@ def rewritten(step: Step, levels: Mapping[Var, int]) -> Step:
     step = _rebuilt(step, levels, {})
     while True:
         if (group := _neighbours(step.equations)) is not None:
-            step = _rebuilt(step, levels, {group[0]: lambda trace, renewed, now, g=group: _join(trace, g, renewed, now)})
+            first = min(group, key=step.equations.index)
+            step = _rebuilt(step, levels, {first: lambda trace, renewed, now, g=group: _join(trace, g, renewed, now)})
         elif (found := _levelled(step, levels)) is not None:
             step = _rebuilt(step, levels, {found.first: found.replace})
         elif (product := _scalable(step, levels)) is not None:
@@ -355,7 +356,8 @@ def _join(
             parent, (axis, start, _) = found
             args.append(trace.part(renewed(parent), (axis, start, end[1][2])))
     out = trace.equation(first.prim, tuple(args), first.kwargs)
-    _call(out, "_".join(e.out.name for e in group if e.out.name is not None) or None)
+    names = [e.out.name for e in group if e.out.name is not None]
+    _call(out, "_".join(names) if len(names) == len(group) else None)
     start = 0
     for equation in group:
         stop = start + equation.out.shape[axis]
@@ -368,7 +370,7 @@ def _join(
 # ones or zeros for the other parts: one operation instead of several, and the parts stay neighbours.
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Levelled:
     first: Equation
     parent: Var

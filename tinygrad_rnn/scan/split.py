@@ -21,7 +21,7 @@ from .trace import Equation, Operand, Step, Var
 __all__ = ["Sections", "Total", "is_view", "pieces_of", "split"]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Total:
     """out = Σ_t f(args_t), over all steps: of one value as it is (`prim` is None), or of what `prim` makes of several."""
 
@@ -31,7 +31,7 @@ class Total:
     kwargs: dict[str, Any]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Sections:
     """A step in four parts, and what is added up."""
 
@@ -176,7 +176,7 @@ def _new(program: Sections, v: Operand) -> Var:
         return _new_total(program, None, (v,), {}, v.shape, v.dtype)
     varying = [a for a in e.inputs if levels.get(a, EACH) > ONCE]
     lowering = e.prim.lowering
-    if lowering.summed is not None and len(varying) == len(e.args) and all(a.ndim == 2 for a in e.inputs[:1]):
+    if lowering.summed is not None and len(varying) == len(e.args) and (e.prim.kind != "bilinear" or all(a.ndim == 2 for a in e.inputs)):
         return _new_total(program, e.prim, e.args, e.kwargs, v.shape, v.dtype)
     linear = e.prim.kind in ("linear", "bilinear") and not e.prim.variadic and len(varying) == 1
     same_shape = all(isinstance(a, Var) and a.shape == v.shape for a in e.args)

@@ -61,7 +61,7 @@ class Equation:
         return [a for a in self.args if isinstance(a, Var)]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Step:
     """One step of a loop: (carry, x, constants) ↦ (new carry, ys, what is added up over all steps)."""
 
