@@ -98,7 +98,7 @@ def divide(x: ArrayLike, y: ArrayLike) -> Any:
     return np.divide(x, y)
 
 
-@primitive("elementwise", [lambda ct: -ct], lowering=Lowering(np.negative, algebra="negative"))
+@primitive("elementwise", [lambda ct: -ct], lowering=Lowering(algebra="negative"))
 def negative(x: ArrayLike) -> Any:
     """−x."""
     return np.negative(x)

@@ -145,8 +145,8 @@ class _Capturing(Trace):
         operands: list[Operand] = []
         ids: list[Hashable] = [prim]
         for a in args:
-            if type(a) is Traced and a.trace is self:
-                var: Any = a.var
+            if type(a) is Traced and a.tracer is self:
+                var: Any = a.symbol
                 ids.append(var.number)
             elif type(a) in _NUMBERS:
                 var = a

@@ -128,7 +128,7 @@ class _Walk:
         self.totals[v] = ct if total is None else total + ct
 
     def _operand(self, ct: Any) -> Operand:
-        return ct.var if isinstance(ct, Traced) else ct
+        return ct.symbol if isinstance(ct, Traced) else ct
 
     def total(self, v: Var) -> Operand:
         """A value's cotangent, complete; `None` if nothing depends on it."""
@@ -154,8 +154,8 @@ class _Walk:
         ct = self.totals.pop(out, None)
         if ct is None:
             return
-        if isinstance(ct, Traced) and ct.var.name is None and out.name is not None:
-            ct.var.name = f"δ{out.name}"
+        if isinstance(ct, Traced) and ct.symbol.name is None and out.name is not None:
+            ct.symbol.name = f"δ{out.name}"
         args = [Traced(a, self.trace) if isinstance(a, Var) else a for a in equation.args]
         if prim.variadic:
             residuals = [prim.residual(n, args, Traced(out, self.trace), equation.kwargs) for n in prim.asks[0]]

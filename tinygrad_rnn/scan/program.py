@@ -33,7 +33,8 @@ class LoopProgram:
     def __init__(self, found: Capture) -> None:
         step = found.step()
         levels = _levels(step)
-        step = rewritten(expanded(rewritten(step, levels), levels, values_only=False), levels)
+        step = expanded(rewritten(step, levels, faithful=True), levels, values_only=False)
+        step = rewritten(step, levels, faithful=True)
         self.step = _with_copied_views(step)
         self.levels = _all_levels(self.step)
         self.forward = Forward(self.step, self.levels, set())
@@ -170,7 +171,7 @@ class Derivative:
     ) -> None:
         found: Backward = backward_step(step, levels, carry, xs, constants, [is_float(y) for y in step.ys])
         self.carry, self.given, self.xs, self.constants = found.carry, found.ys, found.xs, found.constants
-        backward = rewritten(found.step, {v: found.levels.get(v, EACH) for v in _inputs(found.step)})
+        backward = rewritten(found.step, {v: found.levels.get(v, EACH) for v in _inputs(found.step)}, faithful=False)
         backward = _with_recomputed(backward, step, levels)
         known = {v: levels.get(v, EACH) if levels.get(v) == ONCE else EACH for v in _inputs(backward)}
         known |= dict.fromkeys(backward.carry, PAST) | dict.fromkeys(backward.constants, ONCE)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tape import Tensor
+from ..tape import Lifted, Tensor
 
 __all__ = ["Reach"]
 
@@ -29,7 +29,7 @@ _PLAIN = (float, int, str, bytes, bool, type(None), np.generic, np.dtype)
 class Reach:
     """What a cell can get at.
 
-    `settings` are the numbers, names and functions there, to be compared with those of another time. It is `None` if
+    `settings` are the numbers, tensors and functions there, to be compared with those of another time. It is `None` if
     there is something whose state can't be told: then the cell has to be run for two steps each time.
     """
 
@@ -51,8 +51,10 @@ class Reach:
                     waiting += [vars(module)[n] for n in names if n in vars(module)]
                 continue
             x = waiting.pop()
-            if isinstance(x, (Tensor, np.ndarray)):
-                continue  # their numbers are looked at when they are used
+            if isinstance(x, (Tensor, np.ndarray)):  # their numbers are looked at when they are used
+                node = None if isinstance(x, np.ndarray) or isinstance(x, Lifted) else x.node
+                settings.append(None if node is None else node.index)
+                continue
             if isinstance(x, types.ModuleType):
                 modules.append(x)
                 continue
@@ -62,7 +64,7 @@ class Reach:
             if id(x) in seen:
                 continue
             seen.add(id(x))
-            settings.append(id(x))
+            settings.append(x.__code__ if isinstance(x, types.FunctionType) else x if isinstance(x, type) else type(x))
             if len(seen) > _LIMIT:
                 known = False
                 break

@@ -8,6 +8,7 @@ one sum and one product to do, and the rest is done for all steps at once.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..ops.elementwise import add, multiply, negative, subtract
+from ..ops.elementwise import add, multiply, subtract
 from ..ops.indexing import _getitem
 from ..ops.shapes import _concatenate
 from ..primitive import Part, Primitive
@@ -25,21 +26,23 @@ __all__ = ["EACH", "ONCE", "PAST", "Rewriting", "expanded", "pruned", "rewritten
 
 ONCE, EACH, PAST = 0, 1, 2
 
-ADD, MULTIPLY, NEGATIVE, SUBTRACT, GETITEM, CONCATENATE = (
-    f.primitive  # type: ignore[attr-defined]
-    for f in (add, multiply, negative, subtract, _getitem, _concatenate)
-)
+_VOCABULARY: list[Any] = [add, multiply, subtract, _getitem, _concatenate]
+ADD, MULTIPLY, SUBTRACT, GETITEM, CONCATENATE = (f.primitive for f in _VOCABULARY)
 
 
 class Rewriting(Trace):
     """Takes equations down in their rewritten form.
 
-    `levels` are the inputs'; values that aren't in it, and that no equation here computes, are EACH.
+    `levels` are the inputs'; values that aren't in it, and that no equation here computes, are EACH. What a user wrote
+    is rewritten faithfully: only what is added to a sum that has no other use is added to its last term instead. (Else
+    a compensated sum, for instance, would lose its compensation.)
     """
 
-    def __init__(self, levels: Mapping[Var, int]) -> None:
+    def __init__(self, levels: Mapping[Var, int], *, faithful: bool = False) -> None:
         super().__init__()
         self.levels = dict(levels)
+        self.faithful = faithful
+        self.passing: set[Var] = set()  # values that are used once
         self._known: dict[Hashable, Var] = {}
         # v = scale · atom + shift, where scale and shift are of a lower level than the atom.
         self._forms: dict[Var, tuple[Operand, Var, Operand]] = {}
@@ -85,7 +88,10 @@ class Rewriting(Trace):
     # ---- sums and products
 
     def _form(self, x: Var, shape: tuple[int, ...]) -> tuple[Operand, Var, Operand]:
-        return self._forms.get(x, (None, x, None)) if x.shape == shape else (None, x, None)
+        if x.shape != shape or (self.faithful and x not in self.passing):
+            return None, x, None
+        scale, atom, shift = self._forms.get(x, (None, x, None))
+        return (None, x, None) if self.faithful and scale is not None else (scale, atom, shift)
 
     def _affine(self, scale: Operand, atom: Var, shift: Operand) -> Var:
         if shift is not None:
@@ -94,11 +100,13 @@ class Rewriting(Trace):
             else:
                 opposite = self._opposite(shift)
                 scaled = self._affine(scale, atom, None)
-                out = self.plain(*((ADD, (scaled, shift)) if opposite is None else (SUBTRACT, (scaled, opposite))), {})
+                prim, other = (ADD, shift) if opposite is None else (SUBTRACT, opposite)
+                out = self.plain(prim, (scaled, other), {})
         elif scale is None:
             return atom
         else:
-            out = self.plain(*((NEGATIVE, (atom,)) if _is_number(scale, -1) else (MULTIPLY, (atom, scale))), {})
+            # Not np.negative: in NumPy 2.4 its results are wrong where the array and `out` are both strided.
+            out = self.plain(MULTIPLY, (atom, scale), {})
         if out is not atom:
             self._forms[out] = scale, atom, shift
         return out
@@ -126,7 +134,7 @@ class Rewriting(Trace):
             return self._affine(k, atom, b if c is None else self.sum(c, b))
         l, other, d = self._form(b, shape)
         shift = c if d is None else d if c is None else self.sum(c, d)
-        if atom is other:
+        if atom is other and not self.faithful:
             return self._affine(self.sum(1.0 if k is None else k, 1.0 if l is None else l), atom, shift)
         if _is_number(l, -1):
             both = self.plain(SUBTRACT, (self._affine(k, atom, None), other), {})
@@ -244,17 +252,17 @@ def _adjacent(x: Operand, y: Operand, axis: int) -> tuple[Var, Part] | None:
 # -------------------------------------------------------------------------------------------------- rewriting a whole step
 
 
-def rewritten(step: Step, levels: Mapping[Var, int]) -> Step:
+def rewritten(step: Step, levels: Mapping[Var, int], *, faithful: bool) -> Step:
     """The step with its sums and products regrouped, and with one operation on what were operations on neighbours."""
-    step = _rebuilt(step, levels, {})
+    step = _rebuilt(step, levels, {}, faithful)
     while True:
         if (group := _neighbours(step.equations)) is not None:
             first = min(group, key=step.equations.index)
-            step = _rebuilt(step, levels, {first: lambda trace, renewed, now, g=group: _join(trace, g, renewed, now)})
+            step = _rebuilt(step, levels, {first: functools.partial(_join, group)}, faithful)
         elif (found := _levelled(step, levels)) is not None:
-            step = _rebuilt(step, levels, {found.first: found.replace})
+            step = _rebuilt(step, levels, {found.first: found.replace}, faithful)
         elif (product := _scalable(step, levels)) is not None:
-            step = _rebuilt(step, levels, {product: lambda trace, renewed, now, e=product: _scale(trace, e, renewed, now)})
+            step = _rebuilt(step, levels, {product: functools.partial(_scale, product)}, faithful)
         else:
             return step
 
@@ -263,9 +271,12 @@ Renewed: TypeAlias = Callable[[Operand], Operand]
 Replacement: TypeAlias = Callable[["Rewriting", Renewed, dict[Var, Operand]], None]
 
 
-def _rebuilt(step: Step, levels: Mapping[Var, int], replacements: Mapping[Equation, Replacement]) -> Step:
+def _rebuilt(
+    step: Step, levels: Mapping[Var, int], replacements: Mapping[Equation, Replacement], faithful: bool
+) -> Step:
     """The step's equations, one by one, in a new trace; a replacement says what becomes of an equation, and others."""
-    trace = Rewriting(levels)
+    trace = Rewriting(levels, faithful=faithful)
+    uses = _uses(step)
     now: dict[Var, Operand] = {}
 
     def renewed(x: Operand) -> Operand:
@@ -282,6 +293,8 @@ def _rebuilt(step: Step, levels: Mapping[Var, int], replacements: Mapping[Equati
             equation.prim, tuple(renewed(a) for a in equation.args), equation.kwargs
         )
         _call(out, equation.out.name)
+        if isinstance(out, Var) and len(uses.get(equation.out, ())) == 1:
+            trace.passing.add(out)
     return pruned(_with(step, trace.equations, renewed))
 
 
@@ -343,9 +356,7 @@ def _spans(x: Operand, out: Var, axis: int) -> bool:
     return own >= 0 and shape[own] != 1
 
 
-def _join(
-    trace: Rewriting, group: list[Equation], renewed: Callable[[Operand], Operand], now: dict[Var, Operand]
-) -> None:
+def _join(group: list[Equation], trace: Rewriting, renewed: Renewed, now: dict[Var, Operand]) -> None:
     first, last = group[0], group[-1]
     args: list[Operand] = []
     for a, z in zip(first.args, last.args, strict=True):
@@ -453,7 +464,7 @@ def _scalable(step: Step, levels: Mapping[Var, int]) -> Equation | None:
     for e in step.equations:
         if e.prim is MULTIPLY and found[e.out] == PAST and isinstance(e.args[0], Var):
             scale = e.args[1]
-            constant = not isinstance(scale, Var) or found[scale] == ONCE
+            constant = not isinstance(scale, Var) or found.get(scale, EACH) == ONCE
             vector = np.ndim(scale) <= 1 if not isinstance(scale, Var) else scale.ndim <= 1
             if constant and vector and e.args[0].shape == e.out.shape and _takes_scale(e.args[0], found, uses):
                 return e
@@ -465,14 +476,14 @@ def _takes_scale(v: Operand, levels: Mapping[Var, int], uses: Mapping[Var, list[
     if e is None or len(uses.get(e.out, [])) != 1:
         return False
     if e.prim.lowering.scaled is not None:
-        return isinstance(e.args[1], Var) and levels[e.args[1]] == ONCE and e.args[1].ndim == 2
+        return isinstance(e.args[1], Var) and levels.get(e.args[1], EACH) == ONCE and e.args[1].ndim == 2
     if e.prim is ADD:
-        past = [a for a in e.inputs if levels[a] == PAST]
+        past = [a for a in e.inputs if levels.get(a, EACH) == PAST]
         return bool(past) and all(a.shape == e.out.shape and _takes_scale(a, levels, uses) for a in past)
     return False
 
 
-def _scale(trace: Rewriting, e: Equation, renewed: Renewed, now: dict[Var, Operand]) -> None:
+def _scale(e: Equation, trace: Rewriting, renewed: Renewed, now: dict[Var, Operand]) -> None:
     now[e.out] = _scaled(trace, e.args[0], renewed(e.args[1]), renewed)
     _call(now[e.out], e.out.name)
 
@@ -511,7 +522,7 @@ def _written_out(trace: Rewriting, formula: Callable[..., Any], equation: Equati
     if any(isinstance(a, np.ndarray) for a in equation.args):
         return None
     made = formula(*[Traced(a, trace) if isinstance(a, Var) else a for a in equation.args], **equation.kwargs)
-    last = made.var.equation if isinstance(made, Traced) else None
+    last = made.symbol.equation if isinstance(made, Traced) else None
     out = equation.out
     if last is None or last not in trace.equations or (made.shape, made.dtype) != (out.shape, out.dtype):
         return None

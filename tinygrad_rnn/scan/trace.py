@@ -95,8 +95,8 @@ class Trace:
 
     def operand(self, x: Any) -> Operand:
         """An argument of an operation as an operand of an equation."""
-        if isinstance(x, Traced) and x.trace is self:
-            return x.var
+        if isinstance(x, Traced) and x.tracer is self:
+            return x.symbol
         return x if type(x) in (float, int, bool) else self.outside(x)
 
     def outside(self, x: Any) -> Operand:
@@ -131,14 +131,14 @@ class Traced(Lifted):
     Who does gets the real tensor's; the trace notes that, for a loop whose cell looks at numbers can't be compiled.
     """
 
-    __slots__ = ("trace", "var")
+    __slots__ = ("symbol", "tracer")
 
     def __init__(self, var: Var, trace: Trace) -> None:
-        self.var, self.trace, self.level = var, trace, trace.level
+        self.symbol, self.tracer, self.level = var, trace, trace.level
 
     def lowered(self) -> Tensor:
         """The real tensor."""
-        return self.trace.real(self.var)
+        return self.tracer.real(self.symbol)
 
     @property
     def value(self) -> Array:  # type: ignore[override]
@@ -153,7 +153,7 @@ class Traced(Lifted):
     @property
     def requires_grad(self) -> bool:
         """Whether a gradient could flow: nobody knows yet whether one is wanted."""
-        return is_float(self.var)
+        return is_float(self.symbol)
 
     @requires_grad.setter
     def requires_grad(self, flag: bool) -> None:
@@ -167,26 +167,26 @@ class Traced(Lifted):
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape in each step."""
-        return self.var.shape
+        return self.symbol.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of its numbers."""
-        return self.var.dtype
+        return self.symbol.dtype
 
     @property
     def name(self) -> str | None:
         """What the program calls it."""
-        return self.var.name
+        return self.symbol.name
 
     @name.setter
     def name(self, name: str | None) -> None:
-        if self.var.name is None:
-            self.var.name = name
+        if self.symbol.name is None:
+            self.symbol.name = name
 
     def detach(self) -> Tensor:
         """The same numbers, through which no gradient flows."""
-        out: Tensor = self.trace.apply(_DETACHED, [self], {})
+        out: Tensor = self.tracer.apply(_DETACHED, [self], {})
         return out
 
     def wrapped(self) -> tuple[Tensor, ...]:
@@ -204,7 +204,7 @@ class Traced(Lifted):
         level, trace = 0, None
         for a in args:
             if type(a) is Traced and a.level > level:
-                level, trace = a.level, a.trace
+                level, trace = a.level, a.tracer
         out: Tensor = trace.apply(prim, args, kwargs)  # type: ignore[union-attr]
         return out
 
@@ -212,7 +212,7 @@ class Traced(Lifted):
     def compare(op: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
         """A comparison becomes an equation."""
         if op in _COMPARISONS:
-            return _of([x, y]).trace.apply(_COMPARISONS[op], [x, y], {})
+            return _of([x, y]).tracer.apply(_COMPARISONS[op], [x, y], {})
         return op(*[t.lowered() if isinstance(t, Traced) else t for t in (x, y)])
 
     @staticmethod
@@ -222,13 +222,13 @@ class Traced(Lifted):
         return pull(ys, cs, xs, record=True, free=False)
 
     def __and__(self, other: Any) -> Any:
-        return self.trace.apply(_AND, [self, other], {})
+        return self.tracer.apply(_AND, [self, other], {})
 
     def __or__(self, other: Any) -> Any:
-        return self.trace.apply(_OR, [self, other], {})
+        return self.tracer.apply(_OR, [self, other], {})
 
     def __invert__(self) -> Any:
-        return self.trace.apply(_NOT, [self], {})
+        return self.tracer.apply(_NOT, [self], {})
 
     __rand__, __ror__ = __and__, __or__
 
