@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Seal", "new_era", "seal"]
+__all__ = ["Seal", "era", "find", "new_era", "seal"]
 
 _seals: dict[int, weakref.ref[Seal]] = {}  # by the id of the array; a live seal keeps its array, so ids don't recur
 _sweep_at = 1024
@@ -56,6 +56,11 @@ def new_era() -> None:
     """Say that somebody may be about to write to an array."""
     global _era
     _era += 1
+
+
+def era() -> int:
+    """Which era it is: it ends where somebody may have written to an array."""
+    return _era
 
 
 def find(array: npt.NDArray[Any]) -> Seal | None:

@@ -36,7 +36,8 @@ def map_places(f: Callable[..., Any], tree: Any, place: str, *others: Any) -> An
         alike = type(other) is type(tree) or (isinstance(tree, dict) and isinstance(other, dict))
         if not alike or set(_keys(other) or ()) != set(keys):
             raise NestingError(f"{kind(tree)} against {kind(other)}" + (f" at {place.strip()}" if place else ""))
-    parts = [map_places(f, tree[k], f"{place}[{k!r}]", *[other[k] for other in others]) for k in keys]
+    nested: Any = tree
+    parts = [map_places(f, nested[k], f"{place}[{k!r}]", *[other[k] for other in others]) for k in keys]
     if tree is None:
         return None
     if isinstance(tree, dict):

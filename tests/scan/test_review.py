@@ -99,6 +99,41 @@ def test_weights_that_were_tied():
         assert_allclose(*runs)
 
 
+
+
+@pytest.mark.parametrize("kind", ["variable", "list"])
+def test_a_cell_that_counts_its_steps(kind):
+    def make():
+        count, steps = 0, []
+
+        def cell(h, x):
+            nonlocal count
+            if kind == "list":
+                steps.append(1)
+            else:
+                count += 1
+            return (tg.tanh(h + x) if max(count, len(steps)) <= 2 else h * 0.5), h
+
+        return (cell, leaf([0.1, 0.2]), XS), []
+
+    both(make)
+
+
+@pytest.mark.xfail(strict=True, reason="writes to a leaf's array during the capture aren't found out")
+def test_a_cell_that_writes_to_a_parameter():
+    def make():
+        w = leaf([0.3, 0.4])
+
+        def cell(h, x):
+            w.data[...] *= 1.1
+            return tg.tanh(h * w + x), h
+
+        return (cell, np.array([0.1, 0.2]), XS), []
+
+    with tg.no_grad():
+        both(make)
+
+
 def test_the_same_code_with_other_weights_in_each_step():
     weights = [leaf([0.3, 0.4])] * 8, [leaf([0.1 * k, 0.2]) for k in range(8)]
     for ws in weights:

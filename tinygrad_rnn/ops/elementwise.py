@@ -86,7 +86,9 @@ def subtract(x: ArrayLike, y: ArrayLike) -> Any:
     return np.subtract(x, y)
 
 
-@primitive("elementwise", [lambda ct, y: ct * y, lambda ct, x: ct * x], lowering=Lowering(np.multiply, algebra="product"))
+@primitive(
+    "elementwise", [lambda ct, y: ct * y, lambda ct, x: ct * x], lowering=Lowering(np.multiply, algebra="product")
+)
 def multiply(x: ArrayLike, y: ArrayLike) -> Any:
     """x y, elementwise with broadcasting."""
     return np.multiply(x, y)
@@ -497,7 +499,7 @@ def clip(
 
 
 def _sigmoid_by_tanh(x: Any) -> Any:
-    # In float32 tanh is the cheaper one. Its error is of a unit in the last place of 1, as that of a sum with a gate is.
+    # In float32 tanh is the cheaper one. Its error is of a unit in the last place of 1.
     return 0.5 * tanh(0.5 * x) + 0.5 if x.dtype == np.float32 else NotImplemented
 
 

@@ -18,11 +18,12 @@ import numpy as np
 
 from ..ops import asarray, getitem
 from ..primitive import Primitive
+from ..seal import era
 from ..tape import Array, Node, Tensor, enable_grad, grad_enabled
 from ..tree import flatten, leaves, map_leaves
 from .loop import Loop, part_names
 from .reach import Reach
-from .trace import Equation, Operand, Step, Trace, Traced, Untraceable, Var, form, frozen
+from .trace import Equation, Operand, Step, Trace, Traced, UntraceableError, Var, form, frozen
 
 __all__ = ["Capture", "Captured", "State", "capture", "forget"]
 
@@ -190,7 +191,7 @@ def _require_derivatives(prim: Primitive, operands: Sequence[Operand]) -> None:
         return  # nothing flows through a comparison or `detach`, and that is meant
     for rule, a in zip(prim.rules, operands, strict=True):
         if rule is None and isinstance(a, Var) and a.dtype.kind == "f":
-            raise Untraceable(f"{prim.name} has no derivative by one of its arguments")
+            raise UntraceableError(f"{prim.name} has no derivative by one of its arguments")
 
 
 _NUMBERS = frozenset({float, int, bool})
@@ -266,7 +267,7 @@ def capture(loop: Loop) -> Captured:
     if _count > _LIMIT:
         forget()
     order, code, reach = loop.order(), loop.code(), Reach(loop.cell)
-    dice = reach.random_states()
+    dice, before = reach.random_states(), era()
     first = Capture(loop, order[0], [functools.partial(_given, c) for c in leaves(loop.carry)])
     if first.reason is not None:
         return Captured(first, first.reason, [first])
@@ -276,7 +277,7 @@ def capture(loop: Loop) -> Captured:
         return Captured(first, "the cell draws random numbers", [first])
     cell = (code, reach.settings)
     loose = any(t.node is None for t in first.outer)  # arrays of which nobody knows whence they came
-    if not loose and reach.settings is not None and cell in first.end.seen:
+    if not loose and cell in first.end.seen and Reach(loop.cell).settings == reach.settings:
         return Captured(first, None, [])
     if len(order) == 1:
         return Captured(first, "one step is no loop", [first])
@@ -288,9 +289,13 @@ def capture(loop: Loop) -> Captured:
         reason = "the cell isn't the same function in each step: it has side effects, or draws random numbers"
     if reason is None and dice != reach.random_states():
         reason = "the cell draws random numbers"
+    if reason is None and Reach(loop.cell).settings != reach.settings:
+        reason = "the cell changes something that it reads"
+    if reason is None and era() != before:
+        reason = "the cell gets at the array of a parameter (.data), which it may write to"
     if reason is not None:
         return Captured(first, reason, [first, second])
-    if reach.settings is not None and Reach(loop.cell).settings == reach.settings:
+    if reach.is_known:
         if len(first.end.seen) > _CELLS:
             first.end.seen.clear()
         first.end.seen.add(cell)
@@ -327,7 +332,7 @@ def _given(t: Tensor) -> Tensor:
 
 
 def _all_same(first: Capture, second: Capture) -> bool:
-    """Whether the cell has read the same in two steps: the same leaves, or equal numbers made of them in the same way."""
+    """Whether the cell has read the same in two steps: the same leaves, or what is made of them in the same way."""
     known: dict[tuple[int, int], bool] = {}
     return all(_same(a, b, first.since, known) for a, b in zip(first.outer, second.outer, strict=True))
 
@@ -339,7 +344,7 @@ def _same(a: Tensor, b: Tensor, since: int, known: dict[tuple[int, int], bool]) 
 
 
 def _same_node(a: Node | None, b: Node | None, since: int, known: dict[tuple[int, int], bool]) -> bool:
-    """Whether two nodes are one, or were made, in the two steps, in the same way: then they have the same derivative."""
+    """Whether two nodes are one, or were made in the same way in the two steps: with the same derivative, then."""
     if a is b:
         return True
     if a is None or b is None or a.index < since or a.plan is None or a.plan is not b.plan:

@@ -10,12 +10,13 @@ import numpy as np
 from ..backward import pull_plain
 from ..ops import getitem, stack
 from ..primitive import Plan, Primitive, record
-from ..tape import Array, Lifted, Node, Tensor, enable_grad, grad_enabled
+from ..seal import Seal, find, seal
+from ..tape import Array, Node, Tensor, enable_grad, grad_enabled
 from ..tree import flatten
 from .capture import Capture
 from .loop import Loop
 from .program import Derivative, Forward, LoopProgram, Ran
-from .trace import Step, Untraceable, Var
+from .trace import Step, UntraceableError, Var
 
 __all__ = ["compiled", "program_of"]
 
@@ -26,16 +27,16 @@ def program_of(found: Capture) -> LoopProgram:
     if program is None:
         try:
             program = found.end.program = LoopProgram(found)
-        except Untraceable as error:
+        except UntraceableError as error:
             program = found.end.program = str(error)
     if isinstance(program, str):
-        raise Untraceable(program)
+        raise UntraceableError(program)
     found_program: LoopProgram = program
     return found_program
 
 
 def compiled(loop: Loop, found: Capture, checkpoint: int | None) -> tuple[Any, Any]:
-    """The last carry and the ys. Raises `Untraceable` if the step can't be compiled."""
+    """The last carry and the ys. Raises `UntraceableError` if the step can't be compiled."""
     carry, nest_carry = flatten(loop.carry)
     xs, _ = flatten(loop.xs)
     program = program_of(found)
@@ -57,7 +58,7 @@ def _forward(forward: Forward, loop: Loop, values: Sequence[Array], c: int, x: i
     xs = [v[::-1] if loop.reverse else v for v in values[c : c + x]]
     ran = forward.run(loop.length, values[:c], xs, values[c + x :])
     ys = [ran.all(y, loop.length) for y in forward.step.ys]
-    return [*ran.carry, *(y[::-1] if loop.reverse else y for y in ys)]
+    return [np.asarray(v) for v in (*ran.carry, *(y[::-1] if loop.reverse else y for y in ys))]
 
 
 def _own(t: Tensor) -> Array:
@@ -67,13 +68,18 @@ def _own(t: Tensor) -> Array:
     return np.array(t.value, order="K")
 
 
+def _seal(t: Tensor) -> Seal:
+    called = t.name or "xs"
+    return find(t.value) or seal(t.value, lambda: called)
+
+
 def _apart(v: Any, inputs: Sequence[Tensor]) -> Array:
     """A result, in memory of its own if it was handed through."""
     v = np.asarray(v)
-    return v.copy() if any(np.may_share_memory(v, t.value) for t in inputs) else v
+    return np.array(v) if any(np.may_share_memory(v, t.value) for t in inputs) else v
 
 
-class _Cotangents(np.ndarray):  # type: ignore[type-arg]
+class _Cotangents(np.ndarray):
     """The cotangents of several results, some of which may be missing: an empty array that carries them."""
 
     parts: dict[int, Any]
@@ -122,9 +128,11 @@ class _Run:
         self, derivative: Derivative, loop: Loop, inputs: Sequence[Tensor], step: Step, checkpoint: int | None
     ) -> None:
         self.derivative, self.step, self.length, self.reverse = derivative, step, loop.length, loop.reverse
-        self.nodes = [t.node for t in inputs]
+        self.nodes = [t.node if i in derivative.reached else None for i, t in enumerate(inputs)]
         c, x = self.carries, self.sequences = len(step.carry), len(step.xs)
-        self.values = [_own(t) for t in inputs]
+        # Long sequences aren't copied where memory is short: a write to them is found out, as elsewhere on the tape.
+        self.seals = [] if checkpoint is None else [_seal(t) for t in inputs[c : c + x]]
+        self.values = [t.value if checkpoint is not None and c <= i < c + x else _own(t) for i, t in enumerate(inputs)]
         self.constants = self.values[c + x :]
         self.xs = [v[::-1] if self.reverse else v for v in self.values[c : c + x]]
         self.segments: list[_Segment] = []
@@ -152,6 +160,7 @@ class _Run:
     def recorded(self) -> list[Tensor]:
         """The results as tensors of the tape."""
         node = record(_SCAN, self.nodes, self.values, np.empty(0), {"run": self})
+        node.seals = (*node.seals, *self.seals)
         c, tensors = self.carries, []
         depend = {*self.derivative.carry, *(c + i for i in self.derivative.given)}
         for k, v in enumerate(self.outputs):

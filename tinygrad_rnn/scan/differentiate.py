@@ -31,7 +31,11 @@ class Backward:
 
 
 def backward_step(
-    forward: Step, levels: dict[Var, int], carry: Sequence[bool], xs: Sequence[bool], constants: Sequence[bool],
+    forward: Step,
+    levels: dict[Var, int],
+    carry: Sequence[bool],
+    xs: Sequence[bool],
+    constants: Sequence[bool],
     ys: Sequence[bool],
 ) -> Backward:
     """The derivative of a step.

@@ -113,7 +113,9 @@ class _Emitter:
         self.new = {v: i for i, v in enumerate(self.step.new_carry)}
         self.in_loop = {e.out for e in program.loop}
         self.rows: dict[Any, tuple[str, str]] = {}  # what the loop goes through, row by row: its name, and what it is
-        self.forms: dict[Any, tuple[str, str]] = {}  # of what is the same in all steps, as the loop wants it: name, text
+        self.forms: dict[
+            Any, tuple[str, str]
+        ] = {}  # of what is the same in all steps, as the loop wants it: name, text
         self.views: list[str] = []  # views that statements of the loop need
         self.order = "[::-1]" if backwards else ""
         self.state_names = {i: names(v) for i, v in enumerate(self.step.carry)}
@@ -204,7 +206,9 @@ class _Emitter:
     def index(self, index: Any) -> str:
         parts = index if isinstance(index, tuple) else (index,)
         return ", ".join(
-            f"{'' if i.start is None else i.start}:{'' if i.stop is None else i.stop}" if isinstance(i, slice) else repr(i)
+            f"{'' if i.start is None else i.start}:{'' if i.stop is None else i.stop}"
+            if isinstance(i, slice)
+            else repr(i)
             for i in parts
         )
 
@@ -227,9 +231,7 @@ class _Emitter:
         if prim.kind == "elementwise":
             others = [a for a in e.args if hasattr(a, "dtype")]
             if prim.lowering.numpy is not None:
-                args = [
-                    self.whole(a, out.ndim) if isinstance(a, Var) else self.constant(a, others) for a in e.args
-                ]
+                args = [self.whole(a, out.ndim) if isinstance(a, Var) else self.constant(a, others) for a in e.args]
                 into = target or next((self.names(v) for v in reusable), None)
                 call = self.into(prim, args, into)
                 if target is not None:
@@ -342,9 +344,7 @@ class _Emitter:
         rows, columns = out.shape
         if not self._is_rows(out):
             name = self.names.new(f"{self.names(out)}_blocks")
-            self.views.append(
-                f"{name} = {self.base(out)}.reshape({rows}, {k}, {columns // k}).transpose(1, 0, 2)"
-            )
+            self.views.append(f"{name} = {self.base(out)}.reshape({rows}, {k}, {columns // k}).transpose(1, 0, 2)")
             return name
         if (out, k) not in self.rows:
             name = self.names.new(f"{self.names(out)}_blocks_t")
@@ -405,10 +405,8 @@ class _Emitter:
                 if self.places.homes.get(a) == (e.out, i):
                     rows = ":, " if self._is_rows(a) else ""
                     lines.append(f"{self.names(a)} = {self.base(e.out)}[{rows}{':, ' * axis}{start}:{stop}]")
-        for e in loop:
-            if self.places.kinds[e.out] == "view" and self._has_place(e.out):
-                lines.append(f"{self.names(e.out)} = {self._view(e)}")
-        return lines
+        views = [e for e in loop if self.places.kinds[e.out] == "view" and self._has_place(e.out)]
+        return lines + [f"{self.names(e.out)} = {self._view(e)}" for e in views]
 
     def _buffer(self, v: Var) -> str:
         return self.state_names[self.old[v]] if v in self.old else self.names(v)
@@ -463,7 +461,10 @@ class _Emitter:
             statement = self.loop_statement(e)
             if statement is not None:
                 loop_lines.append((statement, self.comment(e)))
-        copies = [(f"{self.names.numpy(np.copyto)}({self.state_names[i]}, {self.row(self.step.new_carry[i])})", "") for i in self.places.copied]
+        copies = [
+            (f"{self.names.numpy(np.copyto)}({self.state_names[i]}, {self.row(self.step.new_carry[i])})", "")
+            for i in self.places.copied
+        ]
         settings += self.views
         if settings:
             body.append("# where the loop writes")
@@ -513,8 +514,13 @@ class _Emitter:
             reusable = []
             if e.prim.kind == "elementwise" and e.prim.lowering.numpy is not None:
                 reusable = [
-                    a for a in e.inputs
-                    if a in mine and used_later[a] == i and a not in elsewhere and a.shape == e.out.shape and a.dtype == e.out.dtype
+                    a
+                    for a in e.inputs
+                    if a in mine
+                    and used_later[a] == i
+                    and a not in elsewhere
+                    and a.shape == e.out.shape
+                    and a.dtype == e.out.dtype
                 ]
             stored = e.out in self.stored
             target = self.names(e.out) if stored else None
@@ -527,9 +533,13 @@ class _Emitter:
     def _read_elsewhere(self, equations: list[Equation]) -> set[Var]:
         """What is read by more than the equations of a section, or looked at by a view."""
         program = self.program
-        found = {a for s in (program.before, program.loop, program.after) if s is not equations for e in s for a in e.inputs}
+        found = {
+            a for s in (program.before, program.loop, program.after) if s is not equations for e in s for a in e.inputs
+        }
         found.update(a for t in program.totals for a in t.args if isinstance(a, Var))
-        found.update(a for e in equations if e.prim.lowering.numpy is None or e.prim.kind != "elementwise" for a in e.inputs)
+        found.update(
+            a for e in equations if e.prim.lowering.numpy is None or e.prim.kind != "elementwise" for a in e.inputs
+        )
         return found | set(self.stored)
 
     def _total(self, total: Total) -> str:
@@ -578,7 +588,8 @@ def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool) -
     """A program's functions, which write the values `stored` of all steps to arrays that they are given."""
     names = _Names()
     step = program.step
-    for function in (np.empty, np.dot, np.array, np.copyto, np.broadcast_to, np.ascontiguousarray):
+    ours: list[Any] = [np.empty, np.dot, np.array, np.copyto, np.broadcast_to, np.ascontiguousarray]
+    for function in ours:
         names.taken.add(function.__name__)
         names.of[id(function)] = function.__name__
         names.space[function.__name__] = function
@@ -593,7 +604,9 @@ def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool) -
     known.update(step.carry, step.constants)
     inputs = [*step.xs, *(v for v in used if v not in known and v not in set(step.xs))]
     inputs.sort(key=lambda v: names(v) if v not in step.xs else "")
-    later = {a for e in program.last for a in e.inputs} | {v for terms in program.sums for v in terms if isinstance(v, Var)}
+    later = {a for e in program.last for a in e.inputs} | {
+        v for terms in program.sums for v in terms if isinstance(v, Var)
+    }
     once_values = [e.out for e in program.once if e.out in used or e.out in later]
     constants = [names(v) for v in step.constants]
     block = emitter.block(inputs, once_values)
@@ -602,9 +615,7 @@ def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool) -
     made = [*map(names, once_values), *(form for form, _ in emitter.forms.values())]
     once = _function(f"{name}_once", constants, [*lines, f"return {''.join(f'{v}, ' for v in made) or '()'}"])
     ends = [f"{names(e.out)} = {emitter.once_expression(e)}  # {emitter.comment(e)}" for e in program.last]
-    sums = []
-    for terms in program.sums:
-        sums.append(" + ".join(emitter.whole(v) for v in terms) or "None")
+    sums = [" + ".join(emitter.whole(v) for v in terms) or "None" for terms in program.sums]
     finish = _function(
         f"{name}_finish",
         [*(names(t.out) for t in program.totals), *constants, *made],
@@ -615,6 +626,12 @@ def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool) -
     space = dict(names.space)
     exec(compile("\n\n".join([once, block, finish]), f"<scan: {name}>", "exec"), space)
     return Emitted(
-        source, space[f"{name}_once"], space[name], space[f"{name}_finish"], once_values, inputs, emitter.stored,
+        source,
+        space[f"{name}_once"],
+        space[name],
+        space[f"{name}_finish"],
+        once_values,
+        inputs,
+        emitter.stored,
         emitter.places,
     )

@@ -6,14 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..tree import leaves
 from .capture import capture
 from .compiled import program_of
 from .loop import Loop
 from .program import Derivative, LoopProgram
 from .scan import why_unrolled
 from .split import Sections
-from .trace import Equation, Untraceable, is_float
+from .trace import Equation, UntraceableError, is_float
 
 __all__ = ["Program", "scan_program"]
 
@@ -38,7 +37,7 @@ class Program:
                 try:
                     program = program_of(found.step)
                     self._derivative = _by_all(program)
-                except Untraceable as error:
+                except UntraceableError as error:
                     self._reason = str(error)
         if self._derivative is not None:
             self.compiled = True

@@ -15,7 +15,7 @@ __all__ = ["Loop", "part_names"]
 
 
 class Loop:
-    """carry_t, y_t = cell(carry_{t−1}, x_t) for `length` steps; `reverse` goes through them from the last to the first."""
+    """carry_t, y_t = cell(carry_{t−1}, x_t) for `length` steps, with `reverse` from the last to the first."""
 
     def __init__(
         self, cell: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int | None, reverse: bool
@@ -70,7 +70,9 @@ class Loop:
         try:
             new = map_places(_renewed, self.carry, "carry", new)
         except NestingError as error:
-            raise TypeError(f"scan: the cell must return a carry that is nested like the one it gets: {error}") from None
+            raise TypeError(
+                f"scan: the cell must return a carry that is nested like the one it gets: {error}"
+            ) from None
         map_places(_check_alike, self.carry, "carry", new)
         return new, map_places(lambda place, leaf: _tensor(place, leaf), y, "y")
 
@@ -111,7 +113,9 @@ def _renewed(place: str, old: Tensor, new: Any) -> Tensor:
 
 def _check_alike(place: str, old: Tensor, new: Tensor) -> None:
     if new.shape != old.shape:
-        raise ValueError(f"scan: {place} must keep its shape from step to step; it goes from {old.shape} to {new.shape}")
+        raise ValueError(
+            f"scan: {place} must keep its shape from step to step; it goes from {old.shape} to {new.shape}"
+        )
     if new.dtype != old.dtype:
         raise TypeError(f"scan: {place} must keep its dtype from step to step; it goes from {old.dtype} to {new.dtype}")
 

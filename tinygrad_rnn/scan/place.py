@@ -1,8 +1,8 @@
-"""Where the values of a loop are written: which fill an array over time, which share a buffer, which look at another."""
+"""Where the values of a loop are written: to a row for each step, to a shared buffer, or into others."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -41,7 +41,7 @@ def placed(program: Sections, stored: set[Var]) -> Places:
 
     def root(v: Var) -> Var:
         while v.equation in position and is_view(v.equation):
-            v = v.equation.args[0]  # type: ignore[union-attr]
+            v = v.equation.args[0]
         return v
 
     outside = set(stored)
@@ -88,7 +88,7 @@ def _settle_pieces(places: Places, loop: Sequence[Equation], stored: set[Var], n
                 places.homes[v] = e.out, i
 
 
-def _share_buffers(places: Places, program: Sections, root, new: Mapping[Var, int]) -> None:  # type: ignore[no-untyped-def]
+def _share_buffers(places: Places, program: Sections, root: Callable[[Var], Var], new: Mapping[Var, int]) -> None:
     """Give each static value a buffer, one that is free again if there is one; find the carries that can stay put."""
     loop, step = program.loop, program.step
     last: dict[Var, int] = {}
@@ -123,8 +123,7 @@ def _share_buffers(places: Places, program: Sections, root, new: Mapping[Var, in
     made: set[Var] = set()
     for i, e in enumerate(loop):
         dying = [
-            v for v, at in last.items()
-            if at == i and places.kinds.get(v) == "static" and v not in kept and v in made
+            v for v, at in last.items() if at == i and places.kinds.get(v) == "static" and v not in kept and v in made
         ]
         v = home(e.out)
         aliasing = e.prim.kind == "elementwise" and e.prim.lowering.numpy is not None and v is e.out

@@ -17,10 +17,10 @@ import numpy as np
 from ..tape import Array
 from .capture import Capture
 from .differentiate import Backward, backward_step
-from .emit import Emitted, emit
+from .emit import emit
 from .rewrite import EACH, ONCE, PAST, expanded, rewritten
 from .split import COPY, Sections, is_view, split
-from .trace import Equation, Step, Untraceable, Var, is_float
+from .trace import Equation, Step, UntraceableError, Var, is_float
 
 __all__ = ["Derivative", "Forward", "LoopProgram"]
 
@@ -87,7 +87,7 @@ class Forward:
         inputs = {*step.xs, *step.constants}
         stored = dict.fromkeys(v for v in (*step.ys, *kept) if v not in inputs)
         if any(self.sections.levels[v] == ONCE for v in stored):
-            raise Untraceable("one of its outputs is the same in all steps")
+            raise UntraceableError("one of its outputs is the same in all steps")
         self.emitted = emit(self.sections, list(stored), "forward", backwards=False)
         new = {v: i for i, v in enumerate(step.new_carry)}
         old = {v: i for i, v in enumerate(step.carry)}
@@ -108,18 +108,18 @@ class Forward:
         now = list(carry)
         states: dict[int, Array] = {}
         for i in self.states:
-            rows = length if i in self.kept_states else block
-            states[i] = np.empty((rows + 1, *now[i].shape), now[i].dtype)
+            steps = length if i in self.kept_states else block
+            states[i] = np.empty((steps + 1, *now[i].shape), now[i].dtype)
             states[i][0] = now[i]
         moving = [i for i in range(len(now)) if i not in states]
         if block == length:
-            for i, rows in states.items():
-                now[i] = rows
+            for i, whole in states.items():
+                now[i] = whole
             ends, _ = emitted.block(length, *now, *xs, *constants, *once, *arrays)
             for i, end in zip(moving, ends, strict=True):
                 now[i] = end
-            for i, rows in states.items():
-                now[i] = np.array(rows[length])
+            for i, whole in states.items():
+                now[i] = np.array(whole[length])
             return Ran(self, now, xs, constants, arrays, states)
         for start in range(0, length, block):
             stop = min(start + block, length)
@@ -144,8 +144,13 @@ class Ran:
     """What a forward left behind."""
 
     def __init__(
-        self, forward: Forward, carry: list[Array], xs: Sequence[Array], constants: Sequence[Array],
-        arrays: list[Array], states: dict[int, Array],
+        self,
+        forward: Forward,
+        carry: list[Array],
+        xs: Sequence[Array],
+        constants: Sequence[Array],
+        arrays: list[Array],
+        states: dict[int, Array],
     ) -> None:
         self.forward, self.carry, self.xs, self.constants = forward, carry, xs, constants
         self.arrays, self.states = arrays, states
@@ -166,11 +171,20 @@ class Derivative:
     """A forward and the backward that goes with it, for one choice of inputs that need a gradient."""
 
     def __init__(
-        self, step: Step, levels: dict[Var, int], carry: tuple[bool, ...], xs: tuple[bool, ...],
+        self,
+        step: Step,
+        levels: dict[Var, int],
+        carry: tuple[bool, ...],
+        xs: tuple[bool, ...],
         constants: tuple[bool, ...],
     ) -> None:
         found: Backward = backward_step(step, levels, carry, xs, constants, [is_float(y) for y in step.ys])
         self.carry, self.given, self.xs, self.constants = found.carry, found.ys, found.xs, found.constants
+        by_carry = [i for i, v in zip(found.carry, found.step.new_carry, strict=True) if v is not None]
+        by_x = [len(step.carry) + i for i, v in zip(found.xs, found.step.ys, strict=True) if v is not None]
+        before = len(step.carry) + len(step.xs)
+        by_constant = [before + i for i, terms in zip(found.constants, found.step.sums, strict=True) if terms]
+        self.reached = {*by_carry, *by_x, *by_constant}  # the inputs on which something depends
         backward = rewritten(found.step, {v: found.levels.get(v, EACH) for v in _inputs(found.step)}, faithful=False)
         backward = _with_recomputed(backward, step, levels)
         known = {v: levels.get(v, EACH) if levels.get(v) == ONCE else EACH for v in _inputs(backward)}
@@ -198,14 +212,23 @@ class Derivative:
         self.forward.block = self.light.block = self.block  # one grid, so that the same sums round alike
 
     def pull(
-        self, length: int, ran: Ran, once: Sequence[Array], deltas: list[Array], cts: Sequence[Array],
+        self,
+        length: int,
+        ran: Ran,
+        once: Sequence[Array],
+        deltas: list[Array],
+        cts: Sequence[Array],
         sums: list[Array] | None,
     ) -> tuple[list[Array], list[Array | None], list[Array]]:
         """The cotangents of the first carry, of the xs and, added to `sums`, what the constants' are made of."""
         emitted, block = self.emitted, self.block
         kept = [ran.all(v, length) for v in self.kept]
         arrays = [np.empty((length, *v.shape), v.dtype) for v in emitted.stored]
-        kept_states = {i for i in self.states if self.sections.step.carry[i] in self.ys or self.sections.step.new_carry[i] in self.ys}
+        kept_states = {
+            i
+            for i in self.states
+            if self.sections.step.carry[i] in self.ys or self.sections.step.new_carry[i] in self.ys
+        }
         states = {
             i: np.empty(((length if i in kept_states else min(block, length)) + 1, *deltas[i].shape), deltas[i].dtype)
             for i in self.states
@@ -221,10 +244,12 @@ class Derivative:
                 now[i] = part
             whole = n == length
             ends, totals = emitted.block(
-                n, *now,
+                n,
+                *now,
                 *(cts if whole else [c[start:stop] for c in cts]),
                 *(kept if whole else [k[start:stop] for k in kept]),
-                *ran.constants, *once,
+                *ran.constants,
+                *once,
                 *(arrays if whole else [a[start:stop] for a in arrays]),
             )
             for i, end in zip(moving, ends, strict=True):
@@ -299,5 +324,7 @@ _CACHE = 1 << 21  # bytes: what a block's rows should fit in
 
 def _block(sections: Sections) -> int:
     """How many steps make a block: enough to make large products, few enough to stay in the cache."""
-    rows = sum(e.out.dtype.itemsize * math.prod(e.out.shape) for e in (*sections.before, *sections.loop, *sections.after))
+    rows = sum(
+        e.out.dtype.itemsize * math.prod(e.out.shape) for e in (*sections.before, *sections.loop, *sections.after)
+    )
     return max(16, min(64, _CACHE // max(1, rows)))

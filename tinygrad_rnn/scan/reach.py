@@ -29,8 +29,8 @@ _PLAIN = (float, int, str, bytes, bool, type(None), np.generic, np.dtype)
 class Reach:
     """What a cell can get at.
 
-    `settings` are the numbers, tensors and functions there, to be compared with those of another time. It is `None` if
-    there is something whose state can't be told: then the cell has to be run for two steps each time.
+    `settings` are the numbers, tensors and functions there, to be compared with those of another time. Unless
+    `is_known`, there is also something whose state can't be told: then the cell has to be run for two steps each time.
     """
 
     def __init__(self, cell: Any) -> None:
@@ -52,14 +52,14 @@ class Reach:
                 continue
             x = waiting.pop()
             if isinstance(x, (Tensor, np.ndarray)):  # their numbers are looked at when they are used
-                node = None if isinstance(x, np.ndarray) or isinstance(x, Lifted) else x.node
+                node = None if isinstance(x, (np.ndarray, Lifted)) else x.node
                 settings.append(None if node is None else node.index)
                 continue
             if isinstance(x, types.ModuleType):
                 modules.append(x)
                 continue
             if isinstance(x, _PLAIN):
-                settings.append((type(x), x if x == x else "nan"))
+                settings.append((type(x), repr(x)))
                 continue
             if id(x) in seen:
                 continue
@@ -85,7 +85,8 @@ class Reach:
                 known = known and (bool(parts) or isinstance(x, (tuple, list, dict, types.FunctionType)))
                 if isinstance(x, (list, dict, set)):  # may be changed by the cell, and not be seen to
                     known = known and not any(isinstance(p, (float, int)) for p in parts)
-        self.settings = tuple(settings) if known else None
+        self.settings = tuple(settings)
+        self.is_known = known
         self.draws = bool(self.generators) or any(name.startswith("rand") for name in names)
 
     def random_states(self) -> list[Any]:
@@ -120,7 +121,9 @@ def _parts(x: Any) -> Iterator[Any]:
         yield from (x.__kwdefaults__ or {}).values()
         yield from (x.__globals__[n] for n in _names(x.__code__) if n in x.__globals__)
     else:
-        yield from (f for f in (type(x).__call__, getattr(type(x), "forward", None)) if isinstance(f, types.FunctionType))
+        yield from (
+            f for f in (type(x).__call__, getattr(type(x), "forward", None)) if isinstance(f, types.FunctionType)
+        )
         yield from getattr(x, "__dict__", {}).values()
         for name in getattr(type(x), "__slots__", ()):
             yield getattr(x, name, None)

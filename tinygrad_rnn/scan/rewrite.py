@@ -132,16 +132,16 @@ class Rewriting(Trace):
             if a.shape != shape:
                 return self.plain(ADD, (a, b), {})
             return self._affine(k, atom, b if c is None else self.sum(c, b))
-        l, other, d = self._form(b, shape)
+        m, other, d = self._form(b, shape)
         shift = c if d is None else d if c is None else self.sum(c, d)
         if atom is other and not self.faithful:
-            return self._affine(self.sum(1.0 if k is None else k, 1.0 if l is None else l), atom, shift)
-        if _is_number(l, -1):
+            return self._affine(self.sum(1.0 if k is None else k, 1.0 if m is None else m), atom, shift)
+        if _is_number(m, -1):
             both = self.plain(SUBTRACT, (self._affine(k, atom, None), other), {})
         elif _is_number(k, -1):
-            both = self.plain(SUBTRACT, (self._affine(l, other, None), atom), {})
+            both = self.plain(SUBTRACT, (self._affine(m, other, None), atom), {})
         else:
-            both = self.plain(ADD, (self._affine(k, atom, None), self._affine(l, other, None)), {})
+            both = self.plain(ADD, (self._affine(k, atom, None), self._affine(m, other, None)), {})
         return self._affine(None, both, shift)
 
     def product(self, a: Operand, b: Operand) -> Operand:
@@ -249,7 +249,7 @@ def _adjacent(x: Operand, y: Operand, axis: int) -> tuple[Var, Part] | None:
     return a[0], (axis, a[1][1], b[1][2])
 
 
-# -------------------------------------------------------------------------------------------------- rewriting a whole step
+# --------------------------------------------------------------------------------------------- rewriting a whole step
 
 
 def rewritten(step: Step, levels: Mapping[Var, int], *, faithful: bool) -> Step:

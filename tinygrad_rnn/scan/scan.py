@@ -14,7 +14,7 @@ from ..watch import watchers
 from .capture import capture
 from .compiled import compiled
 from .loop import Loop
-from .trace import Untraceable
+from .trace import UntraceableError
 from .unrolled import unrolled
 
 __all__ = ["scan"]
@@ -29,7 +29,40 @@ def scan(
     unroll: bool = False,
     checkpoint: int | Literal["sqrt"] | None = None,
 ) -> tuple[Any, Any]:
-    """carry_t, y_t = cell(carry_{t−1}, x_t) for t = 1 … T; returns carry_T and the y's, stacked along a new first axis."""
+    """carry_t, y_t = cell(carry_{t−1}, x_t) for t = 1 … T. Returns carry_T and the ys, stacked along a new first axis.
+
+    The cell is written as one step, in tensor operations; the gradient by the carry, the xs and whatever else it reads
+    is BPTT. The loop is compiled: what needn't be done step by step is done before and after it, for all steps at once,
+    and so is its backward (docs/time_loop.md). The results are those of the loop step by step, to a few units in the
+    last place.
+
+    Args:
+        cell: a function or module `(carry, x) -> (carry, y)`. The carry it returns is nested as the one it gets, with
+            the same shapes and dtypes. It must do the same in each step: draw random masks outside and give them as xs.
+        carry: the carry before the first step: a tensor, or nested tuples, lists and dictionaries of them.
+        xs: the inputs, nested likewise, each with a first axis of T steps; `None` if there are none.
+        length: T, for a loop without xs.
+        reverse: go from the last step to the first; y_t still belongs to x_t.
+        unroll: put each step's operations on the tape one by one, to be drawn, explained and watched.
+        checkpoint: keep the carry of every k-th step only (k rounded up to whole blocks of steps; √T for "sqrt") and
+            run the steps between once more in the backward: memory for T/k + k steps instead of T, and gradients that
+            are the same to the last bit. An unrolled loop keeps everything all the same.
+
+    A cell that reads numbers of its tensors, has side effects or draws random numbers is run step by step, as with
+    `unroll`; so is a loop inside `vmap` or forward mode. `scan_program` tells. Second derivatives go through the
+    unrolled loop.
+
+    Raises `TypeError` or `ValueError` for a cell that returns no pair or changes the carry's nesting, shapes or dtypes,
+    and for xs without a first axis in common.
+
+    >>> import tinygrad_rnn as tg
+    >>> def cell(h, x):
+    ...     h = tg.tanh(0.5 * h + x)
+    ...     return h, h
+    >>> h, ys = tg.scan(cell, 0.0, tg.tensor([1.0, 0.0, 0.0]))
+    >>> ys
+    tensor([0.76159416, 0.36340487, 0.17973411])
+    """
     loop = Loop(cell, carry, xs, length, reverse)
     every = _checkpoint(checkpoint, loop.length)
     if unroll or why_unrolled(loop) is not None:
@@ -38,7 +71,7 @@ def scan(
     if found.reason is None:
         try:
             return compiled(loop, found.step, every)
-        except Untraceable:
+        except UntraceableError:
             pass
     return unrolled(loop, found.done)
 

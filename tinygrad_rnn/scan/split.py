@@ -23,7 +23,7 @@ __all__ = ["Sections", "Total", "is_view", "pieces_of", "split"]
 
 @dataclass(eq=False, repr=False)
 class Total:
-    """out = Σ_t f(args_t), over all steps: of one value as it is (`prim` is None), or of what `prim` makes of several."""
+    """out = Σ_t f(args_t), of one value as it is (`prim` is None), or of what `prim` makes of several."""
 
     out: Var
     prim: Any
@@ -87,7 +87,7 @@ def pieces_of(equation: Equation | None) -> list[Part] | None:
 def split(step: Step, levels: Mapping[Var, int]) -> Sections:
     """The step's equations in their places. `levels` are those of its inputs."""
     found = {v: levels.get(v, EACH) for e in step.equations for v in e.inputs if v.equation not in set(step.equations)}
-    found.update({v: PAST for v in step.carry} | {v: ONCE for v in step.constants})
+    found.update(dict.fromkeys(step.carry, PAST) | dict.fromkeys(step.constants, ONCE))
     found.update({v: levels.get(v, EACH) for v in step.xs})
     program = Sections(_with_own_carry(step), found)
     step = program.step
@@ -176,7 +176,8 @@ def _new(program: Sections, v: Operand) -> Var:
         return _new_total(program, None, (v,), {}, v.shape, v.dtype)
     varying = [a for a in e.inputs if levels.get(a, EACH) > ONCE]
     lowering = e.prim.lowering
-    if lowering.summed is not None and len(varying) == len(e.args) and (e.prim.kind != "bilinear" or all(a.ndim == 2 for a in e.inputs)):
+    matrices = e.prim.kind != "bilinear" or all(a.ndim == 2 for a in e.inputs)
+    if lowering.summed is not None and len(varying) == len(e.args) and matrices:
         return _new_total(program, e.prim, e.args, e.kwargs, v.shape, v.dtype)
     linear = e.prim.kind in ("linear", "bilinear") and not e.prim.variadic and len(varying) == 1
     same_shape = all(isinstance(a, Var) and a.shape == v.shape for a in e.args)

@@ -19,10 +19,10 @@ from ..ops import asarray
 from ..primitive import Lowering, Primitive, shape_of
 from ..tape import Array, Lifted, Node, Tensor, innermost, new_level
 
-__all__ = ["Equation", "Operand", "Step", "Trace", "Traced", "Untraceable", "Var", "frozen", "is_float"]
+__all__ = ["Equation", "Operand", "Step", "Trace", "Traced", "UntraceableError", "Var", "frozen", "is_float"]
 
 
-class Untraceable(Exception):
+class UntraceableError(Exception):
     """Why a cell can't be compiled; the loop then runs it step by step."""
 
 
@@ -80,7 +80,7 @@ class Step:
 
 def is_float(x: Any) -> bool:
     """Whether a value could have a gradient."""
-    return x.dtype.kind == "f"
+    return bool(x.dtype.kind == "f")
 
 
 # --------------------------------------------------------------------------------------------------- traces and tensors
@@ -102,7 +102,7 @@ class Trace:
     def outside(self, x: Any) -> Operand:
         """A tensor or array that the step reads from outside."""
         if isinstance(x, Tensor):
-            raise Untraceable("a derivative rule of its reads a tensor from outside")
+            raise UntraceableError("a derivative rule of its reads a tensor from outside")
         return np.asarray(x)
 
     def apply(self, prim: Primitive, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -122,7 +122,7 @@ class Trace:
 
     def real(self, var: Var) -> Tensor:
         """A value's numbers, if there are any."""
-        raise Untraceable("a derivative rule of its reads numbers")
+        raise UntraceableError("a derivative rule of its reads numbers")
 
 
 class Traced(Lifted):
@@ -193,7 +193,7 @@ class Traced(Lifted):
         """The real tensor."""
         return (self.lowered(),)
 
-    def rewrap(self, *tensors: Tensor) -> Tensor:  # type: ignore[override]
+    def rewrap(self, *tensors: Tensor) -> Tensor:
         """Another in the real one's place."""
         (t,) = tensors
         return t
@@ -290,7 +290,7 @@ def _detached(x: Any) -> Any:
 
 
 _NOT = Primitive(_not, "elementwise", [None], lowering=Lowering(np.logical_not))
-_NOT.apply = lambda x: asarray(~x if isinstance(x, Lifted) else np.logical_not(_value(x)))
+_NOT.apply = lambda x: asarray(~x if isinstance(x, Lifted) else np.logical_not(_value(x)))  # type: ignore[operator]
 _DETACHED = Primitive(_detached, "elementwise", [None])
 _DETACHED.apply = lambda x: x.detach() if isinstance(x, Tensor) else x
 
