@@ -58,6 +58,8 @@ class Rewriting(Trace):
         if role is not None and _alike(args):
             if role == "sum":
                 return self.sum(*args)
+            if role == "difference" and self.faithful:
+                return self.plain(prim, args, kwargs)
             if role == "difference":
                 return self.sum(args[0], self.product(args[1], -1.0))
             return self.product(args[0], -1.0 if role == "negative" else args[1])
@@ -160,7 +162,7 @@ class Rewriting(Trace):
         if a.shape != shape:
             return self.plain(MULTIPLY, (a, b), {})
         if a in self._pieces and self.level_of(a) == PAST:
-            return self.joined([(p, self.product(x, self._cut(b, p, len(shape)))) for p, x in self._pieces[a]])
+            return self.joined([(p, self.product(x, self.cut(b, p, len(shape)))) for p, x in self._pieces[a]])
         k, atom, c = self._form(a, shape)
         if c is not None:
             k, atom = None, a
@@ -182,7 +184,7 @@ class Rewriting(Trace):
                 return self.part(piece, (axis, start - first, stop - first))
         return self.plain(GETITEM, (x,), {"index": (slice(None),) * axis + (slice(start, stop),)})
 
-    def _cut(self, x: Operand, part: Part, ndim: int) -> Operand:
+    def cut(self, x: Operand, part: Part, ndim: int) -> Operand:
         """What of x goes with a part of something that it is broadcast to."""
         axis = part[0] - (ndim - len(getattr(x, "shape", ())))
         if axis < 0 or not hasattr(x, "shape") or x.shape[axis] == 1:
@@ -259,6 +261,8 @@ def rewritten(step: Step, levels: Mapping[Var, int], *, faithful: bool) -> Step:
         if (group := _neighbours(step.equations)) is not None:
             first = min(group, key=step.equations.index)
             step = _rebuilt(step, levels, {first: functools.partial(_join, group)}, faithful)
+        elif (whole := _shared_sum(step, levels)) is not None:
+            step = _rebuilt(step, levels, {whole.equation: whole.replace}, faithful)
         elif (found := _levelled(step, levels)) is not None:
             step = _rebuilt(step, levels, {found.first: found.replace}, faithful)
         elif (product := _scalable(step, levels)) is not None:
@@ -377,6 +381,66 @@ def _join(group: list[Equation], trace: Rewriting, renewed: Renewed, now: dict[V
         start = stop
 
 
+# A sum of which some parts are added to something else again is taken part by part: then those parts' terms come
+# together before the loop.
+
+
+@dataclass(eq=False, repr=False)
+class _SharedSum:
+    equation: Equation
+    past: Var
+    other: Operand
+    parts: list[tuple[Part, Equation, bool]]  # the part, what cuts it out, whether it has one use
+
+    def replace(self, trace: Rewriting, renewed: Renewed, now: dict[Var, Operand]) -> None:
+        for part, cut, once in self.parts:
+            own = trace.part(renewed(self.past), part)
+            out = now[cut.out] = trace.sum(own, trace.cut(renewed(self.other), part, self.past.ndim))
+            _call(out, cut.out.name)
+            if once:
+                trace.passing.add(out)
+        now[self.equation.out] = self.equation.out  # nobody uses it any more
+
+
+def _shared_sum(step: Step, levels: Mapping[Var, int]) -> _SharedSum | None:
+    uses, found = _uses(step), _levels_of(step, levels)
+    for e in step.equations:
+        if e.prim is not ADD or found[e.out] != PAST:
+            continue
+        past, other = sorted(e.args, key=lambda a: -found.get(a, EACH) if isinstance(a, Var) else 0)
+        known = not isinstance(other, Var) or found.get(other, EACH) < PAST
+        parts = _cuts(e.out, uses)
+        if not known or past.shape != e.out.shape or not _alike(e.args) or len(parts) < 2:
+            continue
+        again = [_is_added_to(cut.out, uses, found) for _, cut in parts]
+        if any(again) and not all(again):
+            return _SharedSum(e, past, other, [(part, cut, len(uses[cut.out]) == 1) for part, cut in parts])
+    return None
+
+
+def _cuts(v: Var, uses: Mapping[Var, list[Equation | None]]) -> list[tuple[Part, Equation]]:
+    """The parts along one axis, none overlapping another, that a value is cut into, if nothing else uses it."""
+    found = []
+    for u in uses.get(v, ()):
+        cut = None if u is None else part_of(u.out)
+        if u is None or cut is None or cut[0] is not v:
+            return []
+        found.append((cut[1], u))
+    edges = sorted(part[1:] for part, _ in found)
+    if len({part[0] for part, _ in found}) > 1 or any(a[1] > b[0] for a, b in itertools.pairwise(edges)):
+        return []
+    return found
+
+
+def _is_added_to(v: Var, uses: Mapping[Var, list[Equation | None]], levels: Mapping[Var, int]) -> bool:
+    """Whether the one use of a value is to be added to something that doesn't need the past."""
+    used = uses.get(v, [])
+    e = used[0] if len(used) == 1 else None
+    if e is None or e.prim is not ADD or e.out.shape != v.shape:
+        return False
+    return all(a is v or not isinstance(a, Var) or levels.get(a, EACH) < PAST for a in e.args)
+
+
 # Numbers that some parts of a value are multiplied by, or that are added to them, become an array for all of it, with
 # ones or zeros for the other parts: one operation instead of several, and the parts stay neighbours.
 
@@ -420,18 +484,11 @@ def _levelled(step: Step, levels: Mapping[Var, int]) -> _Levelled | None:
         parent, used = e.out, uses.get(e.out, [])
         if past[parent] != PAST or not is_float32(parent) or len(used) < 2:
             continue
-        cuts = [(part_of(u.out), u) for u in used if u is not None]
-        if len(cuts) < len(used) or any(cut is None or cut[0] is not parent for cut, _ in cuts):
-            continue
-        parts = [(cut[1], u) for cut, u in cuts if cut is not None]
-        axes = {part[0] for part, _ in parts}
-        edges = sorted(part[1:] for part, _ in parts)
-        if len(axes) > 1 or any(a[1] > b[0] for a, b in itertools.pairwise(edges)):
-            continue
+        parts = _cuts(parent, uses)
         for prim in (MULTIPLY, ADD):
             told = [(part, *_number_on(u.out, uses, prim)) for part, u in parts]
             if sum(number is not None for _, _, number in told) >= 2:
-                return _Levelled(parts[0][1], parent, axes.pop(), prim, told)
+                return _Levelled(parts[0][1], parent, parts[0][0][0], prim, told)
     return None
 
 
