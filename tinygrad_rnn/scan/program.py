@@ -6,6 +6,7 @@ is done for a block's, so that its numbers are still in the cache when the loop 
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 from collections.abc import Iterator, Sequence
@@ -37,8 +38,13 @@ class LoopProgram:
         step = rewritten(step, levels, faithful=True)
         self.step = _with_copied_views(step)
         self.levels = _all_levels(self.step)
-        self.forward = Forward(self.step, self.levels, set())
         self._derivatives: dict[Any, Derivative] = {}
+
+    @functools.cached_property
+    def forward(self) -> Forward:
+        """The forward that keeps nothing but the ys."""
+        with _LOCK:
+            return Forward(self.step, self.levels, set())
 
     def derivative(self, carry: tuple[bool, ...], xs: tuple[bool, ...], constants: tuple[bool, ...]) -> Derivative:
         """The forward that keeps what the backward needs, and the backward, by those inputs that need a gradient."""
@@ -207,9 +213,16 @@ class Derivative:
         self._where |= {v: ("ct", i, 0) for i, v in enumerate(self.sections.step.xs)}
         self._where |= {v: ("kept", i, 0) for i, v in enumerate(self.kept)}
         self._where |= {v: ("constant", i, 0) for i, v in enumerate(self.sections.step.constants)}
-        self.light = Forward(step, levels, set())  # keeps nothing, for checkpoints
-        self.block = min(_block(self.sections), self.forward.block)
-        self.forward.block = self.light.block = self.block  # one grid, so that the same sums round alike
+        self.block = self.forward.block = min(_block(self.sections), self.forward.block)
+        self._step, self._levels = step, levels
+
+    @functools.cached_property
+    def light(self) -> Forward:
+        """The forward that keeps nothing, for checkpoints; with the same blocks, so that the same sums round alike."""
+        with _LOCK:
+            light = Forward(self._step, self._levels, set())
+        light.block = self.block
+        return light
 
     def pull(
         self,
@@ -290,22 +303,23 @@ def _with_recomputed(backward: Step, forward: Step, levels: dict[Var, int]) -> S
     That is: views of kept values, what is the same in all steps, and sums and products of kept values with numbers.
     """
     order = {e: i for i, e in enumerate(forward.equations)}
+    made = {e.out: e for e in forward.equations}
     again: set[Equation] = set()
     while True:
         step = replace(backward, equations=[*sorted(again, key=order.__getitem__), *backward.equations])
         read = dict.fromkeys(v for v in _inputs(step) if v not in forward.carry)
-        more = {v.equation for v in read if v.equation is not None and _is_cheap(v, set(read), levels)}
+        more = {made[v] for v in read if v in made and _is_cheap(v, made, set(read), levels)}
         if not more:
             return step
         again |= more
 
 
-def _is_cheap(v: Var, kept: set[Var], levels: dict[Var, int]) -> bool:
+def _is_cheap(v: Var, made: dict[Var, Equation], kept: set[Var], levels: dict[Var, int]) -> bool:
     """Whether a value that the backward reads is better made anew than kept."""
-    if is_view(v.equation) or levels.get(v) == ONCE:
+    if is_view(made[v]) or levels.get(v) == ONCE:
         return True
-    while v.equation is not None and v.equation.prim.lowering.algebra is not None and len(v.equation.inputs) == 1:
-        (source,) = v.equation.inputs
+    while v in made and made[v].prim.lowering.algebra is not None and len(made[v].inputs) == 1:
+        (source,) = made[v].inputs
         if source.shape != v.shape:
             return False
         if source in kept:
