@@ -40,6 +40,8 @@ def primitives():
     for module in pkgutil.walk_packages(tg.__path__, "tinygrad_rnn."):
         if module.name in ("tinygrad_rnn.__main__", "tinygrad_rnn.einops_backend"):  # einops may be missing
             continue
+        if module.name.startswith("tinygrad_rnn.scan"):  # the loop's own
+            continue
         for value in vars(importlib.import_module(module.name)).values():
             if isinstance(getattr(value, "primitive", None), Primitive):
                 found.add(value.primitive)

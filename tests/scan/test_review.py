@@ -99,8 +99,6 @@ def test_weights_that_were_tied():
         assert_allclose(*runs)
 
 
-
-
 @pytest.mark.parametrize("kind", ["variable", "list"])
 def test_a_cell_that_counts_its_steps(kind):
     def make():

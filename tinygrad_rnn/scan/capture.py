@@ -256,8 +256,8 @@ class Captured(NamedTuple):
     done: list[Capture]
 
 
-def capture(loop: Loop) -> Captured:
-    """The cell's step, if the cell does the same in each.
+def capture(loop: Loop, *, named: bool = False) -> Captured:
+    """The cell's step, if the cell does the same in each; `named` with the names of the cell's variables.
 
     A cell that draws a random mask, counts its calls or reads another weight in each step shows it when it runs for
     the second step: it reads other values, leads to another state, or a random generator has moved on. Then the loop
@@ -277,7 +277,7 @@ def capture(loop: Loop) -> Captured:
         return Captured(first, "the cell draws random numbers", [first])
     cell = (code, reach.settings)
     loose = any(t.node is None for t in first.outer)  # arrays of which nobody knows whence they came
-    if not loose and cell in first.end.seen and Reach(loop.cell).settings == reach.settings:
+    if not named and not loose and cell in first.end.seen and Reach(loop.cell).settings == reach.settings:
         return Captured(first, None, [])
     if len(order) == 1:
         return Captured(first, "one step is no loop", [first])

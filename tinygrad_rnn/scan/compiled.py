@@ -12,6 +12,7 @@ from ..ops import getitem, stack
 from ..primitive import Plan, Primitive, record
 from ..seal import Seal, find, seal
 from ..tape import Array, Node, Tensor, enable_grad, grad_enabled
+from ..transforms import variable
 from ..tree import flatten
 from .capture import Capture
 from .loop import Loop
@@ -219,8 +220,10 @@ class _Run:
 
     def _pull_unrolled(self, ct: _Cotangents, *, record: bool) -> tuple[Any, ...]:
         """The same through the unrolled loop; recorded, so that it can be differentiated again."""
-        since = Node(np.zeros(()), needs_grad=False).index
+        # A variable for each input: one tensor may be several of them.
         inputs = [Tensor(v, node) for v, node in zip(self.values, self.nodes, strict=True)]
+        inputs = [variable(t) if t.requires_grad else t for t in inputs]
+        since = Node(np.zeros(()), needs_grad=False).index
         with enable_grad():
             outputs = self._unrolled(inputs)
         pairs = [

@@ -54,12 +54,15 @@ _INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul":
 _WORDS = {1.0: "one", -1.0: "minus_one", 0.5: "half", 2.0: "two", 0.0: "zero", -0.5: "minus_half"}
 
 
+_BUILTINS = frozenset(dir(builtins))
+
+
 class _Names:
     """What values are called, and what the code finds under these names."""
 
     def __init__(self) -> None:
         self.of: dict[Any, str] = {}
-        self.taken: set[str] = {"n", "t", *dir(builtins)}
+        self.taken: set[str] = {"n", "t", *_BUILTINS}
         self.space: dict[str, Any] = {}
         self.counts: dict[str, int] = {}
 
@@ -68,6 +71,7 @@ class _Names:
         base = "".join(c if f"a{c}".isidentifier() else "_" for c in base) or "v"
         if not base.isidentifier() or keyword.iskeyword(base):
             base = f"_{base}" if not base.isidentifier() else f"{base}_"
+        base = f"{base}_" if base in _BUILTINS else base
         name, k = base, 2
         while name in self.taken:
             name, k = f"{base}{'_' if base[-1].isdigit() else ''}{k}", k + 1
@@ -481,7 +485,7 @@ class _Emitter:
             body.append(f"{name} = {self._total(total)}  # {self.comment(total)}")
             totals.append(name)
         static = [names(v) for i, v in enumerate(self.step.carry) if i not in self.places.states]
-        body.append(f"return ({''.join(f'{s}, ' for s in static)}), ({''.join(f'{t}, ' for t in totals)})")
+        body.append(f"return {_tuple(static)}, {_tuple(totals)}")
         forms = [form for form, _ in self.forms.values()]
         given = [*map(names, inputs), *map(names, self.step.constants), *map(names, once_values), *forms]
         return _function(self.name, ["n", *carries, *given, *outs], body)
@@ -565,9 +569,12 @@ def _preamble(space: Mapping[str, Any], source: str) -> str:
         elif isinstance(value, np.ndarray):
             several = ", ".join(map(repr, np.unique(value)[:4].tolist()))
             lines.append(f"# {name}: an array of shape {list(value.shape)} and dtype {value.dtype}, of {several}")
+        elif name.endswith("_all"):
+            lines.append(f"# {name}: {name.removesuffix('_all')} for all steps at once, by its batching rule")
+        elif not callable(value):
+            lines.append(f"# {name}: {value!r}"[:100])
         elif name not in numpys:
-            home = getattr(value, "__module__", "") or ""
-            lines.append(f"# {name}: {getattr(value, '__name__', type(value).__name__).strip('_')} of {home}")
+            lines.append(f"# {name}: {value.__name__.strip('_')} of {value.__module__}")
     return "\n".join(lines)
 
 
@@ -578,6 +585,10 @@ def _scalars(x: Array) -> list[Array]:
 
 def _shape(x: Operand) -> tuple[int, ...]:
     return x.shape if isinstance(x, Var) else np.shape(x)
+
+
+def _tuple(names: Sequence[str]) -> str:
+    return f"({', '.join(names)}{',' if len(names) == 1 else ''})"
 
 
 def _function(name: str, arguments: Sequence[str], body: Sequence[str]) -> str:
@@ -598,8 +609,8 @@ def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool) -
     for v in (*step.carry, *step.xs, *step.constants):
         names(v)
     emitter = _Emitter(program, names, stored, name, backwards)
-    used = {a for e in (*program.before, *program.loop, *program.after) for a in e.inputs}
-    used.update(a for t in program.totals for a in t.args if isinstance(a, Var))
+    used = dict.fromkeys(a for e in (*program.before, *program.loop, *program.after) for a in e.inputs)
+    used |= dict.fromkeys(a for t in program.totals for a in t.args if isinstance(a, Var))
     known = {e.out for e in (*program.once, *program.before, *program.loop, *program.after)}
     known.update(step.carry, step.constants)
     inputs = [*step.xs, *(v for v in used if v not in known and v not in set(step.xs))]
@@ -613,7 +624,7 @@ def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool) -
     lines = [f"{names(e.out)} = {emitter.once_expression(e)}  # {emitter.comment(e)}" for e in program.once]
     lines += [f"{form} = {text}" for form, text in emitter.forms.values()]
     made = [*map(names, once_values), *(form for form, _ in emitter.forms.values())]
-    once = _function(f"{name}_once", constants, [*lines, f"return {''.join(f'{v}, ' for v in made) or '()'}"])
+    once = _function(f"{name}_once", constants, [*lines, f"return {_tuple(made)}"])
     ends = [f"{names(e.out)} = {emitter.once_expression(e)}  # {emitter.comment(e)}" for e in program.last]
     sums = [" + ".join(emitter.whole(v) for v in terms) or "None" for terms in program.sums]
     finish = _function(

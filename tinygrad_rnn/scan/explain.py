@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from .capture import capture
-from .compiled import program_of
 from .loop import Loop
 from .program import Derivative, LoopProgram
 from .scan import why_unrolled
@@ -31,12 +30,12 @@ class Program:
         self._reason = why_unrolled(loop)
         self._derivative: Derivative | None = None
         if self._reason is None:
-            found = capture(loop)
+            found = capture(loop, named=True)
             self._reason = found.reason
             if self._reason is None:
                 try:
-                    program = program_of(found.step)
-                    self._derivative = _by_all(program)
+                    # Not the one that runs, which has the names of the cell that it was first made for.
+                    self._derivative = _by_all(LoopProgram(found.step))
                 except UntraceableError as error:
                     self._reason = str(error)
         if self._derivative is not None:
@@ -48,7 +47,7 @@ class Program:
         if self._derivative is None:
             return f"{_where(self._loop)} is run step by step, each operation on the tape: {self._reason}."
         derivative = self._derivative
-        kept = [v for v in derivative.kept if v not in set(derivative.forward.step.xs)]
+        kept = derivative.kept_arrays()
         size = sum(v.dtype.itemsize * math.prod(v.shape) for v in kept)
         told = ", ".join(f"{v.name or '(unnamed)'} {list(v.shape)}" for v in kept) or "nothing"
         return "\n".join(

@@ -216,6 +216,15 @@ class Derivative:
         self.block = self.forward.block = min(_block(self.sections), self.forward.block)
         self._step, self._levels = step, levels
 
+    def kept_arrays(self) -> list[Var]:
+        """What the forward keeps for the backward, besides the xs: a carry before and after a step is one array."""
+        arrays: dict[Any, Var] = {}
+        for v in self.kept:
+            kind, i, _ = self.forward._where[v]
+            if kind != "x":
+                arrays.setdefault((kind, i), v)
+        return list(arrays.values())
+
     @functools.cached_property
     def light(self) -> Forward:
         """The forward that keeps nothing, for checkpoints; with the same blocks, so that the same sums round alike."""

@@ -22,6 +22,7 @@ from ..tape import Lifted, Tensor
 __all__ = ["Reach"]
 
 _LIMIT = 400  # objects
+_SMALL = 100  # numbers of an array
 _OURS = __name__.split(".")[0]
 _PLAIN = (float, int, str, bytes, bool, type(None), np.generic, np.dtype)
 
@@ -51,9 +52,12 @@ class Reach:
                     waiting += [vars(module)[n] for n in names if n in vars(module)]
                 continue
             x = waiting.pop()
-            if isinstance(x, (Tensor, np.ndarray)):  # their numbers are looked at when they are used
-                node = None if isinstance(x, (np.ndarray, Lifted)) else x.node
+            if isinstance(x, Tensor):
+                node = None if isinstance(x, Lifted) else x.node
                 settings.append(None if node is None else node.index)
+                continue
+            if isinstance(x, np.ndarray):  # a counter, perhaps; that of a larger one is looked at when it is used
+                settings.append(x.tobytes() if x.size <= _SMALL and x.dtype.kind != "O" else None)
                 continue
             if isinstance(x, types.ModuleType):
                 modules.append(x)
@@ -73,7 +77,7 @@ class Reach:
                 known = False
             elif isinstance(x, type) or hasattr(x, "primitive"):
                 continue
-            elif isinstance(x, types.FunctionType) and x.__module__.split(".")[0] == _OURS:
+            elif isinstance(x, types.FunctionType) and (x.__module__ or "").split(".")[0] == _OURS:
                 waiting += _contents(x)
             elif hasattr(x, "__next__"):
                 self.has_iterator = True

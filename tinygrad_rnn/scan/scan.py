@@ -61,7 +61,7 @@ def scan(
     ...     return h, h
     >>> h, ys = tg.scan(cell, 0.0, tg.tensor([1.0, 0.0, 0.0]))
     >>> ys
-    tensor([0.76159416, 0.36340487, 0.17973411])
+    tensor([0.76159416, 0.36339948, 0.17972621])
     """
     loop = Loop(cell, carry, xs, length, reverse)
     every = _checkpoint(checkpoint, loop.length)
