@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import operator
 import random
 import types
 from collections.abc import Hashable, Iterator
@@ -24,7 +25,7 @@ __all__ = ["Reach"]
 _LIMIT = 400  # objects
 _SMALL = 100  # numbers of an array
 _OURS = __name__.split(".")[0]
-_PLAIN = (float, int, str, bytes, bool, type(None), np.generic, np.dtype)
+_PLAIN = (float, int, str, bytes, bool, type(None), np.generic, np.dtype, operator.attrgetter, operator.itemgetter)
 
 
 class Reach:
