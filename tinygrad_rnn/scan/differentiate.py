@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backward import fitted
-from .rewrite import EACH, ONCE, PAST, Rewriting, pruned
+from .algebra import EACH, ONCE, PAST, Rewriting
+from .rewrite import pruned
 from .trace import Equation, Operand, Step, Traced, Var, is_float
 
 __all__ = ["Backward", "backward_step"]

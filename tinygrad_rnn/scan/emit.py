@@ -5,12 +5,8 @@ Another emitter would start where this one does: from `Sections`, whose equation
 
 from __future__ import annotations
 
-import builtins
-import keyword
 import math
-import re
-import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +14,10 @@ import numpy as np
 
 from ..primitive import Primitive
 from ..tape import Array
+from .algebra import EACH, ONCE
 from .kernels import column_blocks, in_blocks
+from .names import WORDS, Names, preamble
 from .place import Places, placed
-from .rewrite import EACH, ONCE
 from .split import Sections, Total, is_view, pieces_of
 from .trace import Equation, Operand, Var
 
@@ -51,63 +48,10 @@ class Emitted:
 _FILLED = 1 << 16  # numbers: up to here a constant is written out
 
 _INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@", "power": "**"}
-_WORDS = {1.0: "one", -1.0: "minus_one", 0.5: "half", 2.0: "two", 0.0: "zero", -0.5: "minus_half"}
-
-
-_BUILTINS = frozenset(dir(builtins))
-
-
-class _Names:
-    """What values are called, and what the code finds under these names."""
-
-    def __init__(self) -> None:
-        self.of: dict[Any, str] = {}
-        self.taken: set[str] = {"n", "t", *_BUILTINS}
-        self.space: dict[str, Any] = {}
-        self.counts: dict[str, int] = {}
-
-    def new(self, base: str) -> str:
-        base = unicodedata.normalize("NFKC", base)  # as Python reads names
-        base = "".join(c if f"a{c}".isidentifier() else "_" for c in base) or "v"
-        if not base.isidentifier() or keyword.iskeyword(base):
-            base = f"_{base}" if not base.isidentifier() else f"{base}_"
-        base = f"{base}_" if base in _BUILTINS else base
-        name, k = base, 2
-        while name in self.taken:
-            name, k = f"{base}{'_' if base[-1].isdigit() else ''}{k}", k + 1
-        self.taken.add(name)
-        return name
-
-    def __call__(self, v: Var) -> str:
-        if v not in self.of:
-            self.of[v] = self.new(v.name) if v.name else self._unnamed(v)
-        return self.of[v]
-
-    def _unnamed(self, v: Var) -> str:
-        """What a value without a name is called: W_T, if it is W transposed; else after what computes it."""
-        e = v.equation
-        if e is None:
-            return self.new("v")
-        if e.prim.lowering.view and e.out.ndim == 2 and isinstance(e.args[0], Var) and e.args[0].name:
-            return self.new(f"{e.args[0].name}_T")
-        k = self.counts[e.prim.name] = self.counts.get(e.prim.name, 0) + 1
-        return self.new(f"{e.prim.name}_{k}")
-
-    def thing(self, base: str, value: Any, key: Any = None) -> str:
-        """A name under which the code finds a function or a constant."""
-        key = id(value) if key is None else key
-        if key not in self.of:
-            name = self.of[key] = self.new(base)
-            self.space[name] = value
-        return self.of[key]
-
-    def numpy(self, function: Any) -> str:
-        """A function of NumPy's, under its own name."""
-        return self.thing(function.__name__, function)
 
 
 class _Emitter:
-    def __init__(self, program: Sections, names: _Names, stored: Sequence[Var], name: str, backwards: bool) -> None:
+    def __init__(self, program: Sections, names: Names, stored: Sequence[Var], name: str, backwards: bool) -> None:
         self.program, self.names, self.name, self.backwards = program, names, name, backwards
         self.step, self.levels = program.step, program.levels
         self.places = placed(program, set(stored))
@@ -132,7 +76,7 @@ class _Emitter:
             return self.names.thing("constant", x)
         dtypes = [a.dtype for a in others if hasattr(a, "dtype")]
         dtype = np.result_type(*dtypes, x) if dtypes else np.asarray(x).dtype
-        word = _WORDS.get(float(x), f"k{x!r}".replace(".", "_").replace("-", "m").replace("+", ""))
+        word = WORDS.get(float(x), f"k{x!r}".replace(".", "_").replace("-", "m").replace("+", ""))
         try:
             return self.names.thing(word, np.array(x, dtype), key=("constant", repr(x), str(dtype)))
         except OverflowError:  # not a number of the others' type: NumPy says what comes of it
@@ -557,27 +501,6 @@ class _Emitter:
         return f"{rule}({', '.join([*args, *self.keywords(total.kwargs)])})"
 
 
-def _preamble(space: Mapping[str, Any], source: str) -> str:
-    """Where the names come from that the code doesn't make itself."""
-    used = set(re.findall(r"[^\W\d]\w*", source))
-    found = {name: value for name, value in space.items() if name in used}
-    numpys = sorted(name for name, value in found.items() if value is getattr(np, name, None))
-    lines = [f"from numpy import {', '.join(numpys)}"] if numpys else []
-    for name, value in found.items():
-        if isinstance(value, np.ndarray) and value.ndim == 0:
-            lines.append(f"{name} = array({value.item()!r}, {value.dtype})")
-        elif isinstance(value, np.ndarray):
-            several = ", ".join(map(repr, np.unique(value)[:4].tolist()))
-            lines.append(f"# {name}: an array of shape {list(value.shape)} and dtype {value.dtype}, of {several}")
-        elif name.endswith("_all"):
-            lines.append(f"# {name}: {name.removesuffix('_all')} for all steps at once, by its batching rule")
-        elif not callable(value):
-            lines.append(f"# {name}: {value!r}"[:100])
-        elif name not in numpys:
-            lines.append(f"# {name}: {value.__name__.strip('_')} of {value.__module__}")
-    return "\n".join(lines)
-
-
 def _scalars(x: Array) -> list[Array]:
     """The elements of an array with one axis, as arrays that can be written to."""
     return [x[t, ...] for t in range(len(x))]
@@ -597,7 +520,7 @@ def _function(name: str, arguments: Sequence[str], body: Sequence[str]) -> str:
 
 def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool) -> Emitted:
     """A program's functions, which write the values `stored` of all steps to arrays that they are given."""
-    names = _Names()
+    names = Names()
     step = program.step
     ours: list[Any] = [np.empty, np.dot, np.array, np.copyto, np.broadcast_to, np.ascontiguousarray]
     for function in ours:
@@ -633,7 +556,7 @@ def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool) -
         [*ends, f"return [{', '.join(sums)}]"],
     )
     source = "\n\n".join([*([once] if lines else []), block, *([finish] if program.totals else [])])
-    source = f"{_preamble(names.space, source)}\n\n\n{source}"
+    source = f"{preamble(names.space, source)}\n\n\n{source}"
     space = dict(names.space)
     exec(compile("\n\n".join([once, block, finish]), f"<scan: {name}>", "exec"), space)
     return Emitted(

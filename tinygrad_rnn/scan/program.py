@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from ..tape import Array
+from .algebra import EACH, ONCE, PAST
 from .capture import Capture
 from .differentiate import Backward, backward_step
 from .emit import emit
-from .rewrite import EACH, ONCE, PAST, expanded, rewritten
+from .rewrite import expanded, rewritten
 from .split import COPY, Sections, is_view, split
 from .trace import Equation, Step, UntraceableError, Var, is_float
 

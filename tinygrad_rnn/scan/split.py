@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import Lowering, Part, primitive
-from .rewrite import EACH, ONCE, PAST
+from .algebra import EACH, ONCE, PAST
 from .trace import Equation, Operand, Step, Var
 
 __all__ = ["Sections", "Total", "is_view", "pieces_of", "split"]

@@ -1,0 +1,248 @@
+"""Equations taken down so that the loop has little to do: sums and products regrouped, parts put together.
+
+What a step computes falls in three levels: what is the same in all steps (ONCE), what differs from step to step but
+doesn't need the step before (EACH), and what does (PAST). A chain of sums and products is regrouped so that what has
+a lower level comes together: (h W + b) + a becomes h W + (b + a), and ((δ k₁) k₂) becomes δ (k₁ k₂). A loop then has
+one sum and one product to do, and the rest is done for all steps at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..ops.elementwise import add, multiply, subtract
+from ..ops.indexing import _getitem
+from ..ops.shapes import _concatenate
+from ..primitive import Part, Primitive
+from .trace import Operand, Trace, Traced, Var, frozen
+
+__all__ = ["ADD", "EACH", "MULTIPLY", "ONCE", "PAST", "Rewriting", "alike", "identity", "part_of"]
+
+ONCE, EACH, PAST = 0, 1, 2
+
+_VOCABULARY: list[Any] = [add, multiply, subtract, _getitem, _concatenate]
+ADD, MULTIPLY, SUBTRACT, GETITEM, CONCATENATE = (f.primitive for f in _VOCABULARY)
+
+
+class Rewriting(Trace):
+    """Takes equations down in their rewritten form.
+
+    `levels` are the inputs'; values that aren't in it, and that no equation here computes, are EACH. What a user wrote
+    is rewritten faithfully: only what is added to a sum that has no other use is added to its last term instead. (Else
+    a compensated sum, for instance, would lose its compensation.)
+    """
+
+    def __init__(self, levels: Mapping[Var, int], *, faithful: bool = False) -> None:
+        super().__init__()
+        self.levels = dict(levels)
+        self.faithful = faithful
+        self.passing: set[Var] = set()  # values that are used once
+        self._known: dict[Hashable, Var] = {}
+        # v = scale · atom + shift, where scale and shift are of a lower level than the atom.
+        self._forms: dict[Var, tuple[Operand, Var, Operand]] = {}
+        self._pieces: dict[Var, list[tuple[Part, Operand]]] = {}
+
+    def level_of(self, x: Operand) -> int:
+        """ONCE, EACH or PAST."""
+        return self.levels.get(x, EACH) if isinstance(x, Var) else ONCE
+
+    def equation(self, prim: Primitive, args: tuple[Operand, ...], kwargs: dict[str, Any]) -> Any:
+        """The value of prim(*args, **kwargs), which may turn out to be there already, or to be a number."""
+        role = prim.lowering.algebra
+        if role is not None and alike(args):
+            if role == "sum":
+                return self.sum(*args)
+            if role == "difference" and self.faithful:
+                return self.plain(prim, args, kwargs)
+            if role == "difference":
+                return self.sum(args[0], self.product(args[1], -1.0))
+            return self.product(args[0], -1.0 if role == "negative" else args[1])
+        if prim.lowering.part is not None and isinstance(args[0], Var):
+            part = prim.lowering.part(kwargs, args[0].shape)
+            if part is not None:
+                return self.part(args[0], part)
+        if prim.lowering.pieces is not None and len({a.dtype for a in args}) == 1 < len(args):
+            pieces = prim.lowering.pieces(kwargs, [a.shape for a in args])
+            if pieces is not None:
+                return self.joined(list(zip(pieces, args, strict=True)))
+        return self.plain(prim, args, kwargs)
+
+    def apply(self, prim: Primitive, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """As a trace's, but what has become a number or an array stays one."""
+        out = self.equation(prim, tuple([self.operand(a) for a in args]), kwargs)
+        return Traced(out, self) if isinstance(out, Var) else out
+
+    def plain(self, prim: Primitive, args: tuple[Operand, ...], kwargs: dict[str, Any]) -> Var:
+        """The equation as it is, once."""
+        key = (prim, *[identity(a) for a in args], frozen(kwargs))
+        out = self._known.get(key)
+        if out is None:
+            out = self._known[key] = super().equation(prim, args, kwargs)
+            self.levels[out] = max([self.level_of(a) for a in args], default=ONCE)
+        return out
+
+    # ---- sums and products
+
+    def _form(self, x: Var, shape: tuple[int, ...]) -> tuple[Operand, Var, Operand]:
+        if x.shape != shape or (self.faithful and x not in self.passing):
+            return None, x, None
+        scale, atom, shift = self._forms.get(x, (None, x, None))
+        return (None, x, None) if self.faithful and scale is not None else (scale, atom, shift)
+
+    def _affine(self, scale: Operand, atom: Var, shift: Operand) -> Var:
+        if shift is not None:
+            if _is_number(scale, -1):
+                out = self.plain(SUBTRACT, (shift, atom), {})
+            else:
+                opposite = self._opposite(shift)
+                scaled = self._affine(scale, atom, None)
+                prim, other = (ADD, shift) if opposite is None else (SUBTRACT, opposite)
+                out = self.plain(prim, (scaled, other), {})
+        elif scale is None:
+            return atom
+        else:
+            # Not np.negative: in NumPy 2.4 its results are wrong where the array and `out` are both strided.
+            out = self.plain(MULTIPLY, (atom, scale), {})
+        if out is not atom:
+            self._forms[out] = scale, atom, shift
+        return out
+
+    def _opposite(self, x: Operand) -> Operand:
+        """What x is the negative of, if it was made so."""
+        scale, atom, shift = self._forms.get(x, (None, None, None)) if isinstance(x, Var) else (None, None, None)
+        return atom if shift is None and _is_number(scale, -1) else None
+
+    def sum(self, a: Operand, b: Operand) -> Operand:
+        """a + b."""
+        if not isinstance(a, Var) and not isinstance(b, Var):
+            return a + b
+        if _is_number(a, 0) and isinstance(b, Var):
+            return b
+        if _is_number(b, 0) and isinstance(a, Var):
+            return a
+        if not isinstance(a, Var) or (isinstance(b, Var) and self.level_of(a) < self.level_of(b)):
+            a, b = b, a
+        shape = np.broadcast_shapes(a.shape, getattr(b, "shape", ()))
+        k, atom, c = self._form(a, shape)
+        if not isinstance(b, Var) or self.level_of(b) < self.level_of(a):
+            if a.shape != shape:
+                return self.plain(ADD, (a, b), {})
+            return self._affine(k, atom, b if c is None else self.sum(c, b))
+        m, other, d = self._form(b, shape)
+        shift = c if d is None else d if c is None else self.sum(c, d)
+        if atom is other and not self.faithful:
+            return self._affine(self.sum(1.0 if k is None else k, 1.0 if m is None else m), atom, shift)
+        if _is_number(m, -1):
+            both = self.plain(SUBTRACT, (self._affine(k, atom, None), other), {})
+        elif _is_number(k, -1):
+            both = self.plain(SUBTRACT, (self._affine(m, other, None), atom), {})
+        else:
+            both = self.plain(ADD, (self._affine(k, atom, None), self._affine(m, other, None)), {})
+        return self._affine(None, both, shift)
+
+    def product(self, a: Operand, b: Operand) -> Operand:
+        """a · b, elementwise."""
+        if not isinstance(a, Var) and not isinstance(b, Var):
+            return a * b
+        if _is_number(a, 1) and isinstance(b, Var):
+            return b
+        if not isinstance(a, Var) or (isinstance(b, Var) and self.level_of(a) < self.level_of(b)):
+            a, b = b, a
+        shape = np.broadcast_shapes(a.shape, getattr(b, "shape", ()))
+        if _is_number(b, 1):
+            return a
+        if isinstance(b, Var) and self.level_of(b) == self.level_of(a):
+            return self.plain(MULTIPLY, (a, b), {})
+        if a.shape != shape:
+            return self.plain(MULTIPLY, (a, b), {})
+        if a in self._pieces and self.level_of(a) == PAST:
+            return self.joined([(p, self.product(x, self.cut(b, p, len(shape)))) for p, x in self._pieces[a]])
+        k, atom, c = self._form(a, shape)
+        if c is not None:
+            k, atom = None, a
+        return self._affine(b if k is None else self.product(k, b), atom, None)
+
+    # ---- parts and what is made of parts
+
+    def part(self, x: Var, part: Part) -> Operand:
+        """x[..., start:stop, ...]."""
+        axis, start, stop = part
+        if (start, stop) == (0, x.shape[axis]):
+            return x
+        found = part_of(x)
+        if found is not None and found[1][0] == axis:
+            parent, (_, first, _) = found
+            return self.part(parent, (axis, first + start, first + stop))
+        for (at, first, last), piece in self._pieces.get(x, ()):
+            if at == axis and first <= start and stop <= last:
+                return self.part(piece, (axis, start - first, stop - first))
+        return self.plain(GETITEM, (x,), {"index": (slice(None),) * axis + (slice(start, stop),)})
+
+    def cut(self, x: Operand, part: Part, ndim: int) -> Operand:
+        """What of x goes with a part of something that it is broadcast to."""
+        axis = part[0] - (ndim - len(getattr(x, "shape", ())))
+        if axis < 0 or not hasattr(x, "shape") or x.shape[axis] == 1:
+            return x
+        if isinstance(x, np.ndarray):
+            cut = x[(slice(None),) * axis + (slice(part[1], part[2]),)]
+            return float(cut.flat[0]) if np.all(cut == cut.flat[0]) else cut
+        return self.part(x, (axis, part[1], part[2]))
+
+    def joined(self, pieces: list[tuple[Part, Operand]]) -> Operand:
+        """Values side by side along an axis."""
+        pieces = sorted(pieces, key=lambda p: p[0][1])
+        axis = pieces[0][0][0]
+        flat: list[Operand] = []
+        for _, x in pieces:
+            inner = self._pieces.get(x, ()) if isinstance(x, Var) else ()
+            flat += [y for _, y in inner] if inner and inner[0][0][0] == axis else [x]
+        together: list[Operand] = []
+        for x in flat:
+            if together and (whole := _adjacent(together[-1], x, axis)):
+                together[-1] = self.part(*whole)
+            else:
+                together.append(x)
+        if len(together) == 1:
+            return together[0]
+        out = self.plain(CONCATENATE, tuple(together), {"axis": axis})
+        start, found = 0, []
+        for x in together:
+            found.append(((axis, start, start + x.shape[axis]), x))
+            start += x.shape[axis]
+        self._pieces[out] = found
+        return out
+
+
+def alike(args: Sequence[Operand]) -> bool:
+    """Whether all are of one floating-point type, Python numbers apart: then it doesn't matter who meets whom first."""
+    dtypes = {a.dtype for a in args if not isinstance(a, (float, int))}
+    return len(dtypes) == 1 and dtypes.pop().kind == "f" and not any(isinstance(a, bool) for a in args)
+
+
+def _is_number(x: Operand, number: float) -> bool:
+    return type(x) in (float, int) and x == number
+
+
+def identity(x: Operand) -> Hashable:
+    return x if isinstance(x, Var) else id(x) if isinstance(x, np.ndarray) else (type(x), repr(x))
+
+
+def part_of(x: Operand) -> tuple[Var, Part] | None:
+    """The value of which x is a part along one axis, and which part."""
+    equation = x.equation if isinstance(x, Var) else None
+    if equation is None or equation.prim.lowering.part is None or not isinstance(equation.args[0], Var):
+        return None
+    parent = equation.args[0]
+    part = equation.prim.lowering.part(equation.kwargs, parent.shape)
+    return None if part is None else (parent, part)
+
+
+def _adjacent(x: Operand, y: Operand, axis: int) -> tuple[Var, Part] | None:
+    """What x and y are together, if they are neighbouring parts of one value."""
+    a, b = part_of(x), part_of(y)
+    if a is None or b is None or a[0] is not b[0] or a[1][0] != axis or b[1][0] != axis or a[1][2] != b[1][1]:
+        return None
+    return a[0], (axis, a[1][1], b[1][2])
