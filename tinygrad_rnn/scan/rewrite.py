@@ -20,11 +20,13 @@ __all__ = ["expanded", "pruned", "rewritten"]
 def rewritten(step: Step, levels: Mapping[Var, int], *, faithful: bool) -> Step:
     """The step with its sums and products regrouped, and with one operation on what were operations on neighbours."""
     step = _rebuilt(step, levels, {}, faithful)
+    parted = 0
     while True:
         if (group := _neighbours(step.equations)) is not None:
             first = min(group, key=step.equations.index)
             step = _rebuilt(step, levels, {first: functools.partial(_join, group)}, faithful)
-        elif (whole := _shared_sum(step, levels)) is not None:
+        elif parted < _PARTED and (whole := _shared_sum(step, levels)) is not None:
+            parted += 1
             step = _rebuilt(step, levels, {whole.equation: whole.replace}, faithful)
         elif (found := _levelled(step, levels)) is not None:
             step = _rebuilt(step, levels, {found.first: found.replace}, faithful)
@@ -32,6 +34,9 @@ def rewritten(step: Step, levels: Mapping[Var, int], *, faithful: bool) -> Step:
             step = _rebuilt(step, levels, {product: functools.partial(_scale, product)}, faithful)
         else:
             return step
+
+
+_PARTED = 8  # sums: what is parted may be joined again with other neighbours, and so on without end
 
 
 Renewed: TypeAlias = Callable[[Operand], Operand]
