@@ -17,9 +17,9 @@ from ..ops.elementwise import add, multiply, subtract
 from ..ops.indexing import _getitem
 from ..ops.shapes import _concatenate
 from ..primitive import Part, Primitive
-from .trace import Operand, Trace, Traced, Var, frozen
+from .trace import Operand, Step, Trace, Traced, Var, frozen
 
-__all__ = ["ADD", "EACH", "MULTIPLY", "ONCE", "PAST", "Rewriting", "alike", "identity", "part_of"]
+__all__ = ["ADD", "EACH", "MULTIPLY", "ONCE", "PAST", "Rewriting", "alike", "identity", "levels_of", "part_of"]
 
 ONCE, EACH, PAST = 0, 1, 2
 
@@ -214,6 +214,14 @@ class Rewriting(Trace):
             start += x.shape[axis]
         self._pieces[out] = found
         return out
+
+
+def levels_of(step: Step, levels: Mapping[Var, int]) -> dict[Var, int]:
+    """The levels of all values of a step, from those of its inputs."""
+    found = dict(levels)
+    for e in step.equations:
+        found[e.out] = max([found.get(a, EACH) for a in e.inputs], default=ONCE)
+    return found
 
 
 def alike(args: Sequence[Operand]) -> bool:

@@ -37,7 +37,6 @@ def backward_step(
     carry: Sequence[bool],
     xs: Sequence[bool],
     constants: Sequence[bool],
-    ys: Sequence[bool],
 ) -> Backward:
     """The derivative of a step.
 
@@ -47,13 +46,12 @@ def backward_step(
         carry: which of the first carries need a gradient.
         xs: which of the inputs do.
         constants: which of the constants do.
-        ys: which of the ys have a cotangent.
     """
     inputs = [*zip(forward.carry, carry, strict=True), *zip(forward.xs, xs, strict=True)]
     wanted = {v for v, flag in (*inputs, *zip(forward.constants, constants, strict=True)) if flag and is_float(v)}
     needs = _reached(forward, wanted)
     deltas = {i: Var(v.shape, v.dtype, f"δ{v.name}") for i, v in enumerate(forward.carry) if v in needs}
-    given = [i for i, y in enumerate(forward.ys) if ys[i] and isinstance(y, Var) and y in needs]
+    given = [i for i, y in enumerate(forward.ys) if isinstance(y, Var) and y in needs]
     cotangents = {i: Var(forward.ys[i].shape, forward.ys[i].dtype, f"ct_{forward.ys[i].name or 'y'}") for i in given}
     known = {v: (ONCE if level == ONCE else EACH) for v, level in levels.items()}
     trace = Rewriting({**known, **dict.fromkeys(deltas.values(), PAST), **dict.fromkeys(cotangents.values(), EACH)})
@@ -75,14 +73,10 @@ def backward_step(
         ys=[walk.total(forward.xs[i]) for i in own],
         sums=[walk.terms.get(forward.constants[i], []) for i in summed],
     )
-    for v, name in _names(step, forward, own):
+    for i, v in zip(own, step.ys, strict=True):
         if isinstance(v, Var) and v.name is None:
-            v.name = name
+            v.name = f"ct_{forward.xs[i].name}"
     return Backward(pruned(step), list(deltas), given, own, summed, trace.levels)
-
-
-def _names(step: Step, forward: Step, own: Sequence[int]) -> list[tuple[Operand, str]]:
-    return [(v, f"ct_{forward.xs[i].name}") for i, v in zip(own, step.ys, strict=True)]
 
 
 def _reached(forward: Step, wanted: set[Var]) -> set[Var]:

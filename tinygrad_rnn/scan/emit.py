@@ -30,16 +30,15 @@ class Emitted:
 
     Args:
         source: their text.
-        once: constants → values that are the same in all steps (`once_values`).
-        block: n, carries, inputs, constants, once_values, arrays to fill (`stored`) → the carries that aren't stacked.
-        finish: totals, constants, once_values → sums.
+        once: constants → values that are the same in all steps.
+        block: n, carries, inputs, constants, those values, arrays to fill (`stored`) → the carries that aren't stacked.
+        finish: totals, constants, those values → sums.
     """
 
     source: str
     once: Callable[..., Any]
     block: Callable[..., Any]
     finish: Callable[..., Any]
-    once_values: list[Var]
     inputs: list[Var]
     stored: list[Var]
     places: Places
@@ -61,9 +60,8 @@ class _Emitter:
         self.new = {v: i for i, v in enumerate(self.step.new_carry)}
         self.in_loop = {e.out for e in program.loop}
         self.rows: dict[Any, tuple[str, str]] = {}  # what the loop goes through, row by row: its name, and what it is
-        self.forms: dict[
-            Any, tuple[str, str]
-        ] = {}  # of what is the same in all steps, as the loop wants it: name, text
+        # What is the same in all steps, in the form that the loop wants it in: its name, and what it is.
+        self.forms: dict[Any, tuple[str, str]] = {}
         self.views: list[str] = []  # views that statements of the loop need
         self.order = "[::-1]" if backwards else ""
         self.state_names = {i: names(v) for i, v in enumerate(self.step.carry)}
@@ -564,7 +562,6 @@ def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool) -
         space[f"{name}_once"],
         space[name],
         space[f"{name}_finish"],
-        once_values,
         inputs,
         emitter.stored,
         emitter.places,

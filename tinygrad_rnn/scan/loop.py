@@ -125,10 +125,10 @@ def part_names(tree: Any, name: str) -> list[str]:
     if tree is None:
         return []
     if isinstance(tree, dict):
-        parts = {str(key): part for key, part in tree.items()}
+        parts = [(str(key), part) for key, part in tree.items()]
     elif isinstance(tree, (tuple, list)):
         fields = getattr(tree, "_fields", [f"{name}{i + 1}" for i in range(len(tree))])
-        parts = dict(zip(fields, tree, strict=True))
+        parts = list(zip(fields, tree, strict=True))
     else:
         return [name]
-    return [leaf for part, below in parts.items() for leaf in part_names(below, part)]
+    return [leaf for part, below in parts for leaf in part_names(below, part)]

@@ -117,10 +117,7 @@ def _share_buffers(places: Places, program: Sections, root: Callable[[Var], Var]
             places.copied.append(i)
     kept = set(new)
     free: list[Var] = []
-    starts: dict[Var, int] = {}
-    for e in loop:  # a joined value's buffer is there from its first piece on
-        starts.setdefault(home(e.out), loop.index(e))
-    made: set[Var] = set()
+    made: set[Var] = set()  # a joined value's buffer is there from its first piece on
     for i, e in enumerate(loop):
         dying = [
             v for v, at in last.items() if at == i and places.kinds.get(v) == "static" and v not in kept and v in made

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from ..tape import Array
-from .algebra import EACH, ONCE, PAST
+from .algebra import EACH, ONCE, PAST, levels_of
 from .capture import Capture
 from .differentiate import Backward, backward_step
 from .emit import emit
 from .rewrite import expanded, rewritten
 from .split import COPY, Sections, is_view, split
-from .trace import Equation, Step, UntraceableError, Var, is_float
+from .trace import Equation, Step, UntraceableError, Var
 
 __all__ = ["Derivative", "Forward", "LoopProgram"]
 
@@ -38,7 +38,7 @@ class LoopProgram:
         step = expanded(rewritten(step, levels, faithful=True), levels, values_only=False)
         step = rewritten(step, levels, faithful=True)
         self.step = _with_copied_views(step)
-        self.levels = _all_levels(self.step)
+        self.levels = levels_of(self.step, levels)
         self._derivatives: dict[Any, Derivative] = {}
 
     @functools.cached_property
@@ -53,7 +53,9 @@ class LoopProgram:
         found = self._derivatives.get(key)
         if found is None:
             with _LOCK:
-                found = self._derivatives[key] = Derivative(self.step, self.levels, *key)
+                found = self._derivatives.get(key)  # by another thread, meanwhile
+                if found is None:
+                    found = self._derivatives[key] = Derivative(self.step, self.levels, *key)
         return found
 
 
@@ -63,13 +65,6 @@ def _levels(step: Step) -> dict[Var, int]:
         **dict.fromkeys(step.xs, EACH),
         **dict.fromkeys(step.constants, ONCE),
     }
-
-
-def _all_levels(step: Step) -> dict[Var, int]:
-    levels = _levels(step)
-    for e in step.equations:
-        levels[e.out] = max([levels[a] for a in e.inputs], default=ONCE)
-    return levels
 
 
 def _with_copied_views(step: Step) -> Step:
@@ -82,7 +77,7 @@ def _with_copied_views(step: Step) -> Step:
             equations.append(out.equation)
             y = out
         ys.append(y)
-    return Step(step.carry, step.xs, step.constants, equations, step.new_carry, ys, step.sums)
+    return replace(step, equations=equations, ys=ys)
 
 
 class Forward:
@@ -119,15 +114,6 @@ class Forward:
             states[i] = np.empty((steps + 1, *now[i].shape), now[i].dtype)
             states[i][0] = now[i]
         moving = [i for i in range(len(now)) if i not in states]
-        if block == length:
-            for i, whole in states.items():
-                now[i] = whole
-            ends, _ = emitted.block(length, *now, *xs, *constants, *once, *arrays)
-            for i, end in zip(moving, ends, strict=True):
-                now[i] = end
-            for i, whole in states.items():
-                now[i] = np.array(whole[length])
-            return Ran(self, now, xs, constants, arrays, states)
         for start in range(0, length, block):
             stop = min(start + block, length)
             for i, rows in states.items():
@@ -185,7 +171,7 @@ class Derivative:
         xs: tuple[bool, ...],
         constants: tuple[bool, ...],
     ) -> None:
-        found: Backward = backward_step(step, levels, carry, xs, constants, [is_float(y) for y in step.ys])
+        found: Backward = backward_step(step, levels, carry, xs, constants)
         self.carry, self.given, self.xs, self.constants = found.carry, found.ys, found.xs, found.constants
         by_carry = [i for i, v in zip(found.carry, found.step.new_carry, strict=True) if v is not None]
         by_x = [len(step.carry) + i for i, v in zip(found.xs, found.step.ys, strict=True) if v is not None]
@@ -339,8 +325,7 @@ def _is_cheap(v: Var, made: dict[Var, Equation], kept: set[Var], levels: dict[Va
 
 
 def _without_nothing(step: Step) -> Step:
-    ys = [y for y in step.ys if y is not None]
-    return Step(step.carry, step.xs, step.constants, step.equations, step.new_carry, ys, step.sums)
+    return replace(step, ys=[y for y in step.ys if y is not None])
 
 
 _CACHE = 1 << 21  # bytes: what a block's rows should fit in

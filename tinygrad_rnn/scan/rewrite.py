@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..primitive import Part, Primitive
-from .algebra import ADD, EACH, MULTIPLY, ONCE, PAST, Rewriting, alike, identity, part_of
+from .algebra import ADD, EACH, MULTIPLY, ONCE, PAST, Rewriting, alike, identity, levels_of, part_of
 from .trace import Equation, Operand, Step, Traced, Var, frozen
 
 __all__ = ["expanded", "pruned", "rewritten"]
@@ -171,7 +171,7 @@ class _SharedSum:
 
 
 def _shared_sum(step: Step, levels: Mapping[Var, int]) -> _SharedSum | None:
-    uses, found = _uses(step), _levels_of(step, levels)
+    uses, found = _uses(step), levels_of(step, levels)
     for e in step.equations:
         if e.prim is not ADD or found[e.out] != PAST:
             continue
@@ -247,10 +247,10 @@ def _uses(step: Step) -> dict[Var, list[Equation | None]]:
 
 def _levelled(step: Step, levels: Mapping[Var, int]) -> _Levelled | None:
     uses = _uses(step)
-    past = _levels_of(step, levels)
+    past = levels_of(step, levels)
     for e in step.equations:
         parent, used = e.out, uses.get(e.out, [])
-        if past[parent] != PAST or not is_float32(parent) or len(used) < 2:
+        if past[parent] != PAST or not _is_float32(parent) or len(used) < 2:
             continue
         parts = _cuts(parent, uses)
         for prim in (MULTIPLY, ADD):
@@ -269,23 +269,16 @@ def _number_on(v: Var, uses: Mapping[Var, list[Equation | None]], prim: Primitiv
     return v, None
 
 
-def is_float32(x: Any) -> bool:
+def _is_float32(x: Any) -> bool:
     """Whether it is of the type for which joining sigmoids and tanhs is worth an operation on more numbers."""
     return bool(x.dtype == np.float32)
-
-
-def _levels_of(step: Step, levels: Mapping[Var, int]) -> dict[Var, int]:
-    found = dict(levels)
-    for e in step.equations:
-        found[e.out] = max([found.get(a, EACH) for a in e.inputs], default=ONCE)
-    return found
 
 
 # What multiplies a product with a matrix that is the same in all steps can multiply the matrix, once.
 
 
 def _scalable(step: Step, levels: Mapping[Var, int]) -> Equation | None:
-    found, uses = _levels_of(step, levels), _uses(step)
+    found, uses = levels_of(step, levels), _uses(step)
     for e in step.equations:
         if e.prim is MULTIPLY and found[e.out] == PAST and isinstance(e.args[0], Var):
             scale = e.args[1]

@@ -9,7 +9,7 @@ taken of as little as possible: Σ f(v) = f(Σ v) where f is linear, and a produ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -139,7 +139,7 @@ def _with_own_carry(step: Step) -> Step:
             source.equation = Equation(COPY, (np.zeros((), old.dtype) if new is None else new,), {}, source)
             equations.append(source.equation)
         carry.append(source)
-    return Step(step.carry, step.xs, step.constants, equations, carry, step.ys, step.sums)
+    return replace(step, equations=equations, new_carry=carry)
 
 
 def _leading_to(

@@ -7,10 +7,9 @@ from typing import Any
 
 from ..ops import stack
 from ..scope import scope
-from ..tape import Tensor
-from ..tree import flatten, map_leaves
+from ..tree import flatten, leaves, map_leaves
 from .capture import Capture
-from .loop import Loop
+from .loop import Loop, part_names
 
 __all__ = ["unrolled"]
 
@@ -32,8 +31,8 @@ def unrolled(loop: Loop, done: Sequence[Capture] = ()) -> tuple[Any, Any]:
             t = i + 1
             here.at(step=t)
             if k < len(done):
-                leaves, ys[i] = done[k].results()
-                carry = nested(leaves)
+                parts, ys[i] = done[k].results()
+                carry = nested(parts)
                 continue
             x = loop.x(i)
             _name(x, x_name, t)
@@ -46,13 +45,6 @@ def unrolled(loop: Loop, done: Sequence[Capture] = ()) -> tuple[Any, Any]:
 
 def _name(tree: Any, name: str, t: int) -> None:
     """Call a tensor name_t, unless it has a name; parts by their fields or keys, or numbered."""
-    if isinstance(tree, Tensor):
-        if tree.name is None:
-            tree.name = f"{name}_{t}"
-    elif isinstance(tree, dict):
-        for key, part in tree.items():
-            _name(part, str(key), t)
-    elif isinstance(tree, (tuple, list)):
-        names = getattr(tree, "_fields", [f"{name}{i + 1}" for i in range(len(tree))])
-        for part, part_name in zip(tree, names, strict=True):
-            _name(part, part_name, t)
+    for leaf, own in zip(leaves(tree), part_names(tree, name), strict=True):
+        if leaf.name is None:
+            leaf.name = f"{own}_{t}"
