@@ -7,6 +7,7 @@ is done for a block's, so that its numbers are still in the cache when the loop 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import threading
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from .capture import Capture
 from .differentiate import Backward, backward_step
 from .emit import emit
 from .rewrite import expanded, rewritten
+from .slots import with_common_factors
 from .split import COPY, Sections, is_view, split
 from .trace import Equation, Step, UntraceableError, Var
 
@@ -106,6 +108,7 @@ class Forward:
         """All steps."""
         emitted, block = self.emitted, min(self.block, length)
         once = emitted.once(*constants)
+        work = emitted.of(block, *constants, *once)
         arrays = [np.empty((length, *shape), dtype) for shape, dtype in self._forms]
         now = list(carry)
         states: dict[int, Array] = {}
@@ -123,9 +126,9 @@ class Forward:
                     if start:
                         rows[0] = rows[block]
                     now[i] = rows[: stop - start + 1]
-            ends, _ = emitted.block(
-                stop - start, *now, *[x[start:stop] for x in xs], *constants, *once, *[a[start:stop] for a in arrays]
-            )
+            if stop - start < block:
+                work = emitted.of(stop - start, *constants, *once)
+            ends, _ = work(*now, *[x[start:stop] for x in xs], *[a[start:stop] for a in arrays])
             for i, end in zip(moving, ends, strict=True):
                 now[i] = end
         for i in states:
@@ -179,6 +182,7 @@ class Derivative:
         by_constant = [before + i for i, terms in zip(found.constants, found.step.sums, strict=True) if terms]
         self.reached = {*by_carry, *by_x, *by_constant}  # the inputs on which something depends
         backward = rewritten(found.step, {v: found.levels.get(v, EACH) for v in _inputs(found.step)}, faithful=False)
+        backward = with_common_factors(backward, {v: found.levels.get(v, EACH) for v in _inputs(backward)})
         backward = _with_recomputed(backward, step, levels)
         known = {v: levels.get(v, EACH) if levels.get(v) == ONCE else EACH for v in _inputs(backward)}
         known |= dict.fromkeys(backward.carry, PAST) | dict.fromkeys(backward.constants, ONCE)
@@ -230,7 +234,8 @@ class Derivative:
         sums: list[Array] | None,
     ) -> tuple[list[Array], list[Array | None], list[Array]]:
         """The cotangents of the first carry, of the xs and, added to `sums`, what the constants' are made of."""
-        emitted, block = self.emitted, self.block
+        emitted, block = self.emitted, min(self.block, length)
+        size, work = 0, emitted.of
         kept = [ran.all(v, length) for v in self.kept]
         arrays = [np.empty((length, *v.shape), v.dtype) for v in emitted.stored]
         kept_states = {
@@ -239,7 +244,7 @@ class Derivative:
             if self.sections.step.carry[i] in self.ys or self.sections.step.new_carry[i] in self.ys
         }
         states = {
-            i: np.empty(((length if i in kept_states else min(block, length)) + 1, *deltas[i].shape), deltas[i].dtype)
+            i: np.empty(((length if i in kept_states else block) + 1, *deltas[i].shape), deltas[i].dtype)
             for i in self.states
         }
         now = list(deltas)
@@ -251,22 +256,16 @@ class Derivative:
                 part = rows[start : stop + 1] if i in kept_states else rows[: n + 1]
                 part[n] = now[i] if stop == length else (part[n] if i in kept_states else now[i][0])
                 now[i] = part
-            whole = n == length
-            ends, totals = emitted.block(
-                n,
-                *now,
-                *(cts if whole else [c[start:stop] for c in cts]),
-                *(kept if whole else [k[start:stop] for k in kept]),
-                *ran.constants,
-                *once,
-                *(arrays if whole else [a[start:stop] for a in arrays]),
-            )
+            if size != n:  # the first block may be shorter
+                size, work = n, emitted.of(n, *ran.constants, *once)
+            ends, totals = work(*now, *[a[start:stop] for a in itertools.chain(cts, kept, arrays)])
             for i, end in zip(moving, ends, strict=True):
                 now[i] = end
             if sums is None:
                 sums = [np.asarray(t) for t in totals]
             else:
-                sums = [s + t for s, t in zip(sums, totals, strict=True)]
+                for s, t in zip(sums, totals, strict=True):
+                    np.add(s, t, s)
         for i in states:
             now[i] = np.array(now[i][0])
         found: dict[str, Any] = {"state": states, "array": arrays, "ct": cts, "kept": kept, "constant": ran.constants}

@@ -4,34 +4,36 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Hashable, Iterable, Mapping
+import math
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..primitive import Part, Primitive
+from ..tape import Array
 from .algebra import ADD, EACH, MULTIPLY, ONCE, PAST, Rewriting, alike, identity, levels_of, part_of
 from .trace import Equation, Operand, Step, Traced, Var, frozen
 
-__all__ = ["expanded", "pruned", "rewritten"]
+__all__ = ["expanded", "in_order", "pruned", "rebuilt", "rewritten", "substituted"]
 
 
 def rewritten(step: Step, levels: Mapping[Var, int], *, faithful: bool) -> Step:
     """The step with its sums and products regrouped, and with one operation on what were operations on neighbours."""
-    step = _rebuilt(step, levels, {}, faithful)
+    step = rebuilt(step, levels, {}, faithful)
     parted = 0
     while True:
         if (group := _neighbours(step.equations)) is not None:
             first = min(group, key=step.equations.index)
-            step = _rebuilt(step, levels, {first: functools.partial(_join, group)}, faithful)
+            step = rebuilt(step, levels, {first: functools.partial(_join, group)}, faithful)
         elif parted < _PARTED and (whole := _shared_sum(step, levels)) is not None:
             parted += 1
-            step = _rebuilt(step, levels, {whole.equation: whole.replace}, faithful)
+            step = rebuilt(step, levels, {whole.equation: whole.replace}, faithful)
         elif (found := _levelled(step, levels)) is not None:
-            step = _rebuilt(step, levels, {found.first: found.replace}, faithful)
+            step = rebuilt(step, levels, {found.first: found.replace}, faithful)
         elif (product := _scalable(step, levels)) is not None:
-            step = _rebuilt(step, levels, {product: functools.partial(_scale, product)}, faithful)
+            step = rebuilt(step, levels, {product: functools.partial(_scale, product)}, faithful)
         else:
             return step
 
@@ -43,7 +45,7 @@ Renewed: TypeAlias = Callable[[Operand], Operand]
 Replacement: TypeAlias = Callable[["Rewriting", Renewed, dict[Var, Operand]], None]
 
 
-def _rebuilt(
+def rebuilt(
     step: Step, levels: Mapping[Var, int], replacements: Mapping[Equation, Replacement], faithful: bool
 ) -> Step:
     """The step's equations, one by one, in a new trace; a replacement says what becomes of an equation, and others."""
@@ -54,7 +56,9 @@ def _rebuilt(
     def renewed(x: Operand) -> Operand:
         return now.get(x, x) if isinstance(x, Var) else x
 
-    for equation in step.equations:
+    found = levels_of(step, levels)
+    # What is the same in all steps comes first, so that all the rest can use it.
+    for equation in sorted(step.equations, key=lambda e: found[e.out] > ONCE):
         if equation.out in now:
             continue
         replacement = replacements.get(equation)
@@ -75,7 +79,39 @@ def _call(x: Operand, name: str | None) -> None:
         x.name = name
 
 
-def _with(step: Step, equations: list[Equation], renewed: Callable[[Operand], Operand]) -> Step:
+def substituted(step: Step, equations: Sequence[Equation], now: Mapping[Var, Operand]) -> Step:
+    """The step with these equations, in which other values take the place of some."""
+
+    def renewed(x: Operand) -> Operand:
+        return now.get(x, x) if isinstance(x, Var) else x
+
+    made = []
+    for e in equations:
+        args = tuple(map(renewed, e.args))
+        if any(a is not b for a, b in zip(args, e.args, strict=True)):
+            e.out.equation = e = Equation(e.prim, args, e.kwargs, e.out)
+        made.append(e)
+    return _with(step, made, renewed)
+
+
+def in_order(step: Step) -> Step:
+    """The step with its equations so arranged that each comes after those whose results it reads."""
+    own = {e.out: e for e in step.equations}
+    arranged: dict[Equation, None] = {}
+
+    def arrange(e: Equation) -> None:
+        if e not in arranged:
+            for a in e.inputs:
+                if a in own:
+                    arrange(own[a])
+            arranged[e] = None
+
+    for e in step.equations:
+        arrange(e)
+    return pruned(replace(step, equations=list(arranged)))
+
+
+def _with(step: Step, equations: list[Equation], renewed: Renewed) -> Step:
     return replace(
         step,
         equations=equations,
@@ -210,7 +246,8 @@ def _is_added_to(v: Var, uses: Mapping[Var, list[Equation | None]], levels: Mapp
 
 
 # Numbers that some parts of a value are multiplied by, or that are added to them, become an array for all of it, with
-# ones or zeros for the other parts: one operation instead of several, and the parts stay neighbours.
+# ones or zeros for the other parts: one operation instead of several, and the parts stay neighbours. Or no operation at
+# all, where the array can go into weights, or be added to what is added anyway.
 
 
 @dataclass(eq=False, repr=False)
@@ -219,18 +256,36 @@ class _Levelled:
     parent: Var
     axis: int
     prim: Primitive
-    parts: list[tuple[Part, Var, float | None]]  # the part, what it or its multiple was, and by what it is multiplied
+    parts: list[tuple[Part, Var, Operand]]  # the part, what it or its multiple was, and by what it is multiplied
 
     def replace(self, trace: Rewriting, renewed: Renewed, now: dict[Var, Operand]) -> None:
-        numbers = np.full(self.parent.shape[self.axis], 1.0 if self.prim is MULTIPLY else 0.0, self.parent.dtype)
+        axis, length = self.axis, self.parent.shape[self.axis]
+        numbers: Operand = np.full(length, 1.0 if self.prim is MULTIPLY else 0.0, self.parent.dtype)
+        vectors: list[tuple[Part, Operand]] = []
         for (_, start, stop), _, number in self.parts:
-            if number is not None:
+            if isinstance(number, Var):
+                vectors.append(((0, start, stop), renewed(number)))
+            elif number is not None:
                 numbers[start:stop] = number
-        numbers = numbers.reshape((-1,) + (1,) * (self.parent.ndim - 1 - self.axis))
-        out = trace.plain(self.prim, (renewed(self.parent), numbers), {})
+        if vectors:
+            numbers = trace.joined(_with_gaps(vectors, numbers))
+        if self.parent.ndim - 1 > axis:
+            numbers = numbers.reshape((-1,) + (1,) * (self.parent.ndim - 1 - axis))
+        if vectors:  # (a + b) + v is a + (b + v), where b is a constant too
+            a, b = sorted(map(renewed, self.parent.equation.args), key=trace.level_of, reverse=True)
+            out = trace.sum(a, trace.sum(b, numbers))
+        else:
+            out = trace.plain(self.prim, (renewed(self.parent), numbers), {})
         for part, v, _ in self.parts:
             now[v] = trace.part(out, part)
             _call(now[v], v.name)
+
+
+def _with_gaps(vectors: list[tuple[Part, Operand]], numbers: Array) -> list[tuple[Part, Operand]]:
+    """The vectors in their places, and numbers in between."""
+    edges = sorted({0, len(numbers), *(edge for (_, start, stop), _ in vectors for edge in (start, stop))})
+    known = {part[1]: v for part, v in vectors}
+    return [((0, a, b), known.get(a, numbers[a:b])) for a, b in itertools.pairwise(edges)]
 
 
 def _uses(step: Step) -> dict[Var, list[Equation | None]]:
@@ -247,26 +302,50 @@ def _uses(step: Step) -> dict[Var, list[Equation | None]]:
 
 def _levelled(step: Step, levels: Mapping[Var, int]) -> _Levelled | None:
     uses = _uses(step)
-    past = levels_of(step, levels)
+    found = levels_of(step, levels)
     for e in step.equations:
-        parent, used = e.out, uses.get(e.out, [])
-        if past[parent] != PAST or not _is_float32(parent) or len(used) < 2:
+        parent = e.out
+        if found[parent] == ONCE or len(uses.get(parent, [])) < 2:
             continue
         parts = _cuts(parent, uses)
         for prim in (MULTIPLY, ADD):
-            told = [(part, *_number_on(u.out, uses, prim)) for part, u in parts]
-            if sum(number is not None for _, _, number in told) >= 2:
+            told = [(part, *_operand_on(u.out, uses, prim, found)) for part, u in parts]
+            wanted = 1 if _is_free(e, prim, found) else 2 if _pays(parent, found) else math.inf
+            if wanted > 1:
+                told = [
+                    (part, v if type(x) is float else cut.out, x if type(x) is float else None)
+                    for (part, v, x), (_, cut) in zip(told, parts, strict=True)
+                ]
+            if sum(x is not None for _, _, x in told) >= wanted:
                 return _Levelled(parts[0][1], parent, parts[0][0][0], prim, told)
     return None
 
 
-def _number_on(v: Var, uses: Mapping[Var, list[Equation | None]], prim: Primitive) -> tuple[Var, float | None]:
-    """The one multiple, or sum, of a value that is used in its stead, and the number."""
+def _is_free(e: Equation, prim: Primitive, levels: Mapping[Var, int]) -> bool:
+    """Whether a multiple of e's value, or it with a constant added, costs nothing in addition."""
+    if prim is MULTIPLY:
+        return levels[e.out] == PAST and _has_scalable_matrix(e, levels)
+    return levels[e.out] == EACH and e.prim is ADD and any(levels.get(a, EACH) == ONCE for a in e.inputs)
+
+
+def _pays(v: Var, levels: Mapping[Var, int]) -> bool:
+    """Whether one operation on all of a value is worth while where there are two on parts of it."""
+    return levels[v] == PAST and _is_float32(v)
+
+
+def _operand_on(
+    v: Var, uses: Mapping[Var, list[Equation | None]], prim: Primitive, levels: Mapping[Var, int]
+) -> tuple[Var, Operand]:
+    """The one multiple, or sum, of a value that is used in its stead, and the number, or the vector that is added."""
     used = uses.get(v, [])
     e = used[0] if len(used) == 1 else None
-    if e is not None and e.prim is prim and e.args[0] is v and type(e.args[1]) in (int, float):
-        return e.out, float(e.args[1])
-    return v, None
+    if e is None or e.prim is not prim or e.out.shape != v.shape:
+        return v, None
+    other = next((a for a in e.args if a is not v), None)
+    if e.args[0] is v and type(other) in (int, float):
+        return e.out, float(other)
+    vector = isinstance(other, Var) and prim is ADD and levels.get(other, EACH) == ONCE
+    return (e.out, other) if vector and other.shape == v.shape[-1:] and other.dtype == v.dtype else (v, None)
 
 
 def _is_float32(x: Any) -> bool:
@@ -293,12 +372,30 @@ def _takes_scale(v: Operand, levels: Mapping[Var, int], uses: Mapping[Var, list[
     e = v.equation if isinstance(v, Var) else None
     if e is None or len(uses.get(e.out, [])) != 1:
         return False
-    if e.prim.lowering.scaled is not None:
-        return isinstance(e.args[1], Var) and levels.get(e.args[1], EACH) == ONCE and e.args[1].ndim == 2
     if e.prim is ADD:
         past = [a for a in e.inputs if levels.get(a, EACH) == PAST]
-        return bool(past) and all(a.shape == e.out.shape and _takes_scale(a, levels, uses) for a in past)
-    return False
+        return bool(past) and all(
+            a.shape == e.out.shape and (_takes_scale(a, levels, uses) or _is_part_of_scalable(a, levels, uses))
+            for a in past
+        )
+    return _has_scalable_matrix(e, levels)
+
+
+def _has_scalable_matrix(e: Equation, levels: Mapping[Var, int]) -> bool:
+    """Whether it is a product with a matrix that is the same in all steps."""
+    if e.prim.lowering.scaled is None:
+        return False
+    return isinstance(e.args[1], Var) and levels.get(e.args[1], EACH) == ONCE and e.args[1].ndim == 2
+
+
+def _is_part_of_scalable(v: Operand, levels: Mapping[Var, int], uses: Mapping[Var, list[Equation | None]]) -> bool:
+    """Whether it is one part of such a product, of which only parts are used: `_levelled` goes on with it."""
+    found = part_of(v)
+    if found is None or len(uses.get(v, [])) != 1:
+        return False
+    parent, (axis, _, _) = found
+    e = parent.equation
+    return e is not None and axis == parent.ndim - 1 and _has_scalable_matrix(e, levels) and bool(_cuts(parent, uses))
 
 
 def _scale(e: Equation, trace: Rewriting, renewed: Renewed, now: dict[Var, Operand]) -> None:

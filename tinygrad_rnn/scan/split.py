@@ -47,6 +47,11 @@ class Sections:
     summed: dict[Var, Var] = field(default_factory=dict)  # what has been added up already
     why: dict[Equation, str] = field(default_factory=dict)  # for explain
 
+    @property
+    def equations(self) -> list[Equation]:
+        """Those of each block of steps, in the order in which they are worked out."""
+        return [*self.before, *self.loop, *self.after]
+
 
 def _copy(x: Any, out: Any = None) -> Any:
     if out is None:
@@ -179,12 +184,13 @@ def _new(program: Sections, v: Operand) -> Var:
     matrices = e.prim.kind != "bilinear" or all(a.ndim == 2 for a in e.inputs)
     if lowering.summed is not None and len(varying) == len(e.args) and matrices:
         return _new_total(program, e.prim, e.args, e.kwargs, v.shape, v.dtype)
-    linear = e.prim.kind in ("linear", "bilinear") and not e.prim.variadic and len(varying) == 1
+    linear = e.prim.kind in ("linear", "bilinear") and (e.prim.variadic or len(varying) == 1)
     same_shape = all(isinstance(a, Var) and a.shape == v.shape for a in e.args)
     if lowering.algebra == "product" and len(varying) == 1 and varying[0].shape == v.shape:
         linear = True
     if linear or (lowering.algebra in ("sum", "difference", "negative") and same_shape):
-        args = tuple(_total(program, a) if not linear or any(a is v for v in varying) else a for a in e.args)
+        each = e.prim.variadic or not linear
+        args = tuple(_total(program, a) if each or any(a is v for v in varying) else a for a in e.args)
         out = Var(v.shape, v.dtype, v.name)
         out.equation = Equation(e.prim, args, e.kwargs, out)
         program.last.append(out.equation)

@@ -1,0 +1,290 @@
+"""The equations of a program as statements of NumPy code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..primitive import Primitive
+from .algebra import EACH, ONCE
+from .kernels import column_blocks, in_blocks
+from .operands import Operands
+from .place import treats_rows, writes
+from .split import Total, is_view, pieces_of
+from .trace import Equation, Operand, Var
+
+__all__ = ["Statements"]
+
+_FILLED = 1 << 16  # numbers: up to here a constant is written out
+
+_INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@", "power": "**"}
+
+
+class Statements:
+    """What each equation is in the code: once, for all steps at once, or in one step of the loop."""
+
+    def __init__(self, values: Operands) -> None:
+        self.values, self.names, self.places = values, values.names, values.places
+
+    def comment(self, e: Equation | Total) -> str:
+        """What a line computes, in the step's own terms."""
+        values = self.values
+
+        def called(a: Operand) -> str:
+            if not isinstance(a, Var):
+                return repr(a) if isinstance(a, (int, float)) else "constant"
+            if a in values.old:
+                return f"{self.names(a)}_t" if values.backwards else f"{self.names(a)}_{{t-1}}"
+            return self.names(a) + ("_t" if values.levels.get(a, EACH) > ONCE else "")
+
+        name = e.prim.name if e.prim is not None else "sum"
+        args = [called(a) for a in e.args]
+        right = f" {_INFIX[name]} ".join(args) if name in _INFIX else f"{name}({', '.join(args)})"
+        if isinstance(e, Total):
+            return f"Σ_t {right if e.prim is not None else args[0]}"
+        return f"{called(e.out)} = {right}"
+
+    # ---- calls
+
+    def _function(self, prim: Primitive) -> str:
+        return self.names.thing(prim.name, prim.lowering.numpy or prim.forward)
+
+    def _into(self, prim: Primitive, args: Sequence[str], target: str) -> str:
+        """A call of NumPy's function that writes to `target`: by position, which is quicker, but for these two."""
+        named = "out=" if prim.lowering.numpy in (np.maximum, np.minimum) else ""
+        return f"{self._function(prim)}({', '.join([*args, named + target])})"
+
+    def _keywords(self, kwargs: dict[str, Any]) -> list[str]:
+        return [f"{k}={self.values.literal(v)}" for k, v in kwargs.items()]
+
+    def _index(self, index: Any) -> str:
+        parts = index if isinstance(index, tuple) else (index,)
+        return ", ".join(
+            f"{'' if i.start is None else i.start}:{'' if i.stop is None else i.stop}"
+            if isinstance(i, slice)
+            else repr(i)
+            for i in parts
+        )
+
+    # ---- once
+
+    def once(self, e: Equation) -> str:
+        """An equation on what is the same in all steps."""
+        values = self.values
+        args = [values.whole(a) if isinstance(a, Var) else values.literal_or_constant(a) for a in e.args]
+        if e.prim.lowering.part is not None and is_view(e):
+            call = f"{args[0]}[{self._index(e.kwargs['index'])}]"
+        elif e.prim.lowering.numpy is not None:
+            call = f"{self._function(e.prim)}({', '.join([*args, *map(values.literal, e.kwargs.values())])})"
+        else:
+            call = f"{self._function(e.prim)}({', '.join([*args, *self._keywords(e.kwargs)])})"
+        return f"{self.names(e.out)} = {call}"
+
+    # ---- for all steps at once
+
+    def whole(self, e: Equation) -> str | None:
+        """An equation for all steps of a block; `None` if there is nothing to do."""
+        values, prim, name, kind = self.values, e.prim, self.names(e.out), self.places.kinds[e.out]
+        if kind == "view":
+            return None if values.is_own(e.out) else self._view(e)
+        if kind == "fresh":
+            return f"{name} = {self._call_for_all(e)}"
+        if writes(prim):
+            others = [a for a in e.args if hasattr(a, "dtype")]
+            ndim = e.out.ndim
+            args = [values.whole(a, ndim) if isinstance(a, Var) else values.constant(a, others) for a in e.args]
+            return self._into(prim, args, name)
+        if treats_rows(e, values.levels):
+            x, y = e.args
+            rows = "n" if x.ndim == 1 else f"n * {math.prod(x.shape[:-1])}"
+            flat = f"{values.whole(x)}.reshape({rows}, {x.shape[-1]})"
+            return self._into(prim, [flat, values.whole(y)], f"{name}.reshape({rows}, {e.out.shape[-1]})")
+        if pieces_of(e):
+            return self._join(e, ":, ", name, values.whole)
+        return f"{name}[...] = {self._call_for_all(e)}"
+
+    def _call_for_all(self, e: Equation) -> str:
+        """A call for all steps of a function that isn't NumPy's elementwise: by its batching rule, if it has one."""
+        values, prim = self.values, e.prim
+        if prim.kind == "elementwise":
+            ndim = e.out.ndim
+            args = [values.whole(a, ndim) if isinstance(a, Var) else values.literal_or_constant(a) for a in e.args]
+            return f"{self._function(prim)}({', '.join([*args, *self._keywords(e.kwargs)])})"
+        batched = tuple(isinstance(a, Var) and values.levels.get(a, EACH) > ONCE for a in e.args)
+        args = [values.whole(a) if isinstance(a, Var) else values.literal_or_constant(a) for a in e.args]
+        rule = self.names.thing(f"{prim.name}_all", prim.batch)
+        if prim.batch_is_told:
+            told = [f"batched={batched!r}"]
+        else:
+            told = []
+            spread = self.names.numpy(np.broadcast_to)
+            args = [
+                text if flag else f"{spread}({text}, ({', '.join(map(str, ('n', *_shape(a))))},))"
+                for text, flag, a in zip(args, batched, e.args, strict=True)
+            ]
+        return f"{rule}({', '.join([*args, *self._keywords(e.kwargs), *told])})"
+
+    def total(self, total: Total) -> str:
+        """A sum over the steps of a block."""
+        values = self.values
+        if total.prim is None:
+            (v,) = total.args
+            if not isinstance(v, Var) or values.levels.get(v, EACH) == ONCE:
+                call = f"n * {values.whole(v)}"
+            else:
+                call = f"{self.names.thing('add', np.add)}.reduce({values.whole(v)})"
+        else:
+            args = [values.whole(a) for a in total.args]
+            rule = self.names.thing(f"{total.prim.name}_summed", total.prim.lowering.summed)
+            call = f"{rule}({', '.join([*args, *self._keywords(total.kwargs)])})"
+        return f"{self.names(total.out)} = {call}"
+
+    # ---- in the loop
+
+    def in_step(self, e: Equation) -> str | None:
+        """An equation in one step; `None` if there is nothing to do."""
+        values, out, prim, kind = self.values, e.out, e.prim, self.places.kinds[e.out]
+        if kind == "view":
+            if self.stays(out):
+                return None
+            part = f"[{self._index(e.kwargs['index'])}]" if prim.lowering.part else None
+            return f"{values.row(out)} = {f'{values.row(e.args[0])}{part}' if part else self._call(e)}"
+        if pieces_of(e) and kind in ("static", "stacked"):
+            return self._join(e, "", values.row(out), values.row)
+        target = values.row(out)
+        if prim.lowering.numpy is not None:
+            if prim.lowering.rows and kind in ("static", "stacked") and all(a.ndim <= 2 for a in e.args):
+                return self._product(e, target)
+            others = [a for a in e.args if hasattr(a, "dtype")]
+            filled = [self._filled(a, out) if prim.kind == "elementwise" else None for a in e.args]
+            return self._into(prim, [f or values.row(a, others) for f, a in zip(filled, e.args, strict=True)], target)
+        return f"{target} = {self._call(e)}" if kind == "fresh" else f"{target}[...] = {self._call(e)}"
+
+    def _call(self, e: Equation) -> str:
+        values = self.values
+        args = [values.row(a) if isinstance(a, Var) else values.literal_or_constant(a) for a in e.args]
+        function = self.names.thing(e.prim.name + ("_" if e.prim.lowering.numpy else ""), e.prim.forward)
+        return f"{function}({', '.join([*args, *self._keywords(e.kwargs)])})"
+
+    def _join(self, e: Equation, lead: str, target: str, called: Any) -> str | None:
+        statements = []
+        for i, (a, (axis, start, stop)) in enumerate(zip(e.args, pieces_of(e) or [], strict=True)):
+            if self.places.homes.get(a) != (e.out, i):
+                statements.append(f"{target}[{lead}{':, ' * axis}{start}:{stop}] = {called(a)}")
+        return "; ".join(statements) or None
+
+    def _filled(self, x: Operand, out: Var) -> str | None:
+        """A constant that is the same along some axes, written out: NumPy takes twice as long where it broadcasts."""
+        values = self.values
+        once = isinstance(x, np.ndarray) or (isinstance(x, Var) and values.levels.get(x, EACH) == ONCE)
+        if not once or not x.shape or x.shape == out.shape or math.prod(out.shape) > _FILLED:
+            return None
+        key = (x if isinstance(x, Var) else id(x), out.shape)
+        if key not in values.forms:
+            form = self.names.new(f"{self.names(x) if isinstance(x, Var) else 'constant'}_full")
+            full, to = self.names.numpy(np.broadcast_to), self.names.numpy(np.ascontiguousarray)
+            values.forms[key] = form, f"{to}({full}({values.whole(x)}, {out.shape}))"
+        return values.forms[key][0]
+
+    def _product(self, e: Equation, target: str) -> str:
+        """A product of matrices or vectors, with its matrix in the form that suits this machine."""
+        values = self.values
+        x, y = e.args
+        dot = self.names.numpy(np.dot)  # quicker to start than matmul
+        if not (isinstance(y, Var) and values.levels.get(y, EACH) == ONCE and y.ndim == 2 and isinstance(x, Var)):
+            return f"{dot}({values.row(x)}, {values.row(y)}, {target})"
+        rows = x.shape[0] if x.ndim == 2 else 1
+        if rows < 4:
+            return f"{dot}({values.row(x)}, {values.row(y)}, {target})"
+        k = column_blocks(rows, *y.shape, e.out.dtype)
+        if k == 1:
+            return f"{dot}({values.row(x)}, {self._form(y, 1)}, {target})"
+        return f"{self.names.numpy(np.matmul)}({values.row(x)}, {self._form(y, k)}, {self._in_blocks(e.out, k)})"
+
+    def _form(self, matrix: Var, k: int) -> str:
+        """A matrix in C order, or in k blocks of columns: made once."""
+        forms = self.values.forms
+        if (matrix, k) not in forms:
+            name = self.names(matrix)
+            form = self.names.new(f"{name}_blocks" if k > 1 else f"{name}_rows")
+            function = self.names.thing("in_blocks", in_blocks) if k > 1 else self.names.numpy(np.ascontiguousarray)
+            forms[matrix, k] = form, f"{function}({name}{f', {k}' if k > 1 else ''})"
+        return forms[matrix, k][0]
+
+    def _in_blocks(self, out: Var, k: int) -> str:
+        """A result's place, seen as blocks of columns."""
+        values = self.values
+        rows, columns = out.shape
+        if not values.is_rows(out):
+            name = self.names.new(f"{self.names(out)}_blocks")
+            view = f"{values.base(out)}.reshape({rows}, {k}, {columns // k}).transpose(1, 0, 2)"
+            values.views.setdefault(out, []).append(f"{name} = {view}")
+            return name
+        if (out, k) not in values.rows:
+            shape = f"n, {rows}, {k}, {columns // k}"
+            view = f"{values.whole(out)}.reshape({shape}).transpose(0, 2, 1, 3)"
+            return values.go_through((out, k), f"{self.names(out)}_blocks_t", view, out.ndim)
+        return values.rows[out, k][0]
+
+    # ---- memory
+
+    def stays(self, v: Var) -> bool:
+        """Whether a view looks at memory that is the same in every step, or goes through rows."""
+        source = v.equation.args[0]  # type: ignore[union-attr]
+        if source not in self.values.in_loop:
+            return True
+        kind = self.places.kinds[source]
+        return self.stays(source) if kind == "view" else kind != "fresh"
+
+    def buffers(self) -> list[str]:
+        """The program's own memory, and views of it."""
+        values, places = self.values, self.places
+        lines: list[str] = []
+        for e in values.program.equations:
+            v = e.out
+            buffer = places.buffers.get(v)
+            if buffer is v:
+                lines.append(f"{self.names(v)} = {self._empty(v, 'n' if places.kinds[v] == 'stacked' else None)}")
+            elif buffer is not None and buffer not in values.old:
+                lines.append(f"{self.names(v)} = {self.names(buffer)}")
+        return [*lines, *self.pieces(own=True), *self.views(own=True)]
+
+    def pieces(self, *, own: bool) -> list[str]:
+        """The places of what is joined, in the program's own memory or in what it is given."""
+        values, lines = self.values, []
+        for e in reversed(values.program.equations):  # pieces of pieces come after what they are part of
+            for i, (a, (axis, start, stop)) in enumerate(zip(e.args, pieces_of(e) or (), strict=False)):
+                if self.places.homes.get(a) == (e.out, i) and values.is_own(a) == own:
+                    rows = ":, " if values.is_rows(a) else ""
+                    lines.append(f"{self.names(a)} = {values.base(e.out)}[{rows}{':, ' * axis}{start}:{stop}]")
+        return lines
+
+    def views(self, *, own: bool) -> list[str]:
+        """Views that stay the same while a block is worked through; of other memory, those that the loop needs."""
+        values = self.values
+        views = [e for e in values.program.equations if self.places.kinds[e.out] == "view"]
+        wanted = [e for e in views if values.is_own(e.out) == own]
+        lines = [self._view(e) for e in wanted if (self.stays(e.out) if e.out in values.in_loop else own)]
+        return lines + [line for v, more in values.views.items() if values.is_own(v) == own for line in more]
+
+    def _empty(self, v: Var, lead: str | None) -> str:
+        shape = ", ".join([*([lead] if lead else []), *map(str, v.shape)])
+        dtype = self.names.thing(v.dtype.name, v.dtype.type)
+        return f"{self.names.numpy(np.empty)}(({shape}{',' if not v.ndim and lead else ''}), {dtype})"
+
+    def _view(self, e: Equation) -> str:
+        values = self.values
+        rows = values.is_rows(e.out)
+        name, source = self.names(e.out), values.base(e.args[0])
+        if e.prim.lowering.part is not None:
+            return f"{name} = {source}[{':, ' if rows else ''}{self._index(e.kwargs['index'])}]"
+        if rows:
+            return f"{name} = {self._call_for_all(e)}"
+        return f"{name} = {self._function(e.prim)}({source}, {', '.join(map(values.literal, e.kwargs.values()))})"
+
+
+def _shape(x: Operand) -> tuple[int, ...]:
+    return x.shape if isinstance(x, Var) else np.shape(x)
