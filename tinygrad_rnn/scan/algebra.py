@@ -15,16 +15,31 @@ import numpy as np
 
 from ..ops.elementwise import add, multiply, subtract
 from ..ops.indexing import _getitem
-from ..ops.shapes import _concatenate
+from ..ops.shapes import _concatenate, _reshape, _transpose
 from ..primitive import Part, Primitive
 from .trace import Operand, Step, Trace, Traced, Var, frozen
 
-__all__ = ["ADD", "EACH", "MULTIPLY", "ONCE", "PAST", "Rewriting", "alike", "identity", "levels_of", "part_of"]
+__all__ = [
+    "ADD",
+    "CONCATENATE",
+    "EACH",
+    "GETITEM",
+    "MULTIPLY",
+    "ONCE",
+    "PAST",
+    "RESHAPE",
+    "TRANSPOSE",
+    "Rewriting",
+    "alike",
+    "identity",
+    "levels_of",
+    "part_of",
+]
 
 ONCE, EACH, PAST = 0, 1, 2
 
-_VOCABULARY: list[Any] = [add, multiply, subtract, _getitem, _concatenate]
-ADD, MULTIPLY, SUBTRACT, GETITEM, CONCATENATE = (f.primitive for f in _VOCABULARY)
+_VOCABULARY: list[Any] = [add, multiply, subtract, _getitem, _concatenate, _reshape, _transpose]
+ADD, MULTIPLY, SUBTRACT, GETITEM, CONCATENATE, RESHAPE, TRANSPOSE = (f.primitive for f in _VOCABULARY)
 
 
 class Rewriting(Trace):

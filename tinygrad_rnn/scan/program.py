@@ -22,7 +22,7 @@ from .capture import Capture
 from .differentiate import Backward, backward_step
 from .emit import emit
 from .rewrite import expanded, rewritten
-from .slots import with_common_factors
+from .slots import Slotted, slotted, with_common_factors
 from .split import COPY, Sections, is_view, split
 from .trace import Equation, Step, UntraceableError, Var
 
@@ -47,7 +47,12 @@ class LoopProgram:
     def forward(self) -> Forward:
         """The forward that keeps nothing but the ys."""
         with _LOCK:
-            return Forward(self.step, self.levels, set())
+            return Forward(self.lowered, set())
+
+    @functools.cached_property
+    def lowered(self) -> Slotted:
+        """The step as it is emitted."""
+        return slotted(expanded(self.step, self.levels, values_only=True), self.levels, {})
 
     def derivative(self, carry: tuple[bool, ...], xs: tuple[bool, ...], constants: tuple[bool, ...]) -> Derivative:
         """The forward that keeps what the backward needs, and the backward, by those inputs that need a gradient."""
@@ -57,7 +62,7 @@ class LoopProgram:
             with _LOCK:
                 found = self._derivatives.get(key)  # by another thread, meanwhile
                 if found is None:
-                    found = self._derivatives[key] = Derivative(self.step, self.levels, *key)
+                    found = self._derivatives[key] = Derivative(self, *key)
         return found
 
 
@@ -85,10 +90,11 @@ def _with_copied_views(step: Step) -> Step:
 class Forward:
     """The forward functions, which keep the ys and the values `kept` of all steps."""
 
-    def __init__(self, step: Step, levels: dict[Var, int], kept: set[Var]) -> None:
-        self.sections = split(expanded(step, levels, values_only=True), _levels(step))
+    def __init__(self, lowered: Slotted, kept: set[Var]) -> None:
+        self.sections = split(lowered.step, _levels(lowered.step))
         self.step = step = self.sections.step
         inputs = {*step.xs, *step.constants}
+        kept = {lowered.rows.get(v, v) for v in kept}
         stored = dict.fromkeys(v for v in (*step.ys, *kept) if v not in inputs)
         if any(self.sections.levels[v] == ONCE for v in stored):
             raise UntraceableError("one of its outputs is the same in all steps")
@@ -102,6 +108,7 @@ class Forward:
         self._where |= {v: ("array", i, 0) for i, v in enumerate(self.emitted.stored)}
         self._where |= {v: ("x", i, 0) for i, v in enumerate(step.xs)}
         self._where |= {v: ("constant", i, 0) for i, v in enumerate(step.constants)}
+        self._where |= {v: self._where[made] for v, made in lowered.rows.items() if made in self._where}
         self._forms = [(v.shape, v.dtype) for v in self.emitted.stored]
 
     def run(self, length: int, carry: Sequence[Array], xs: Sequence[Array], constants: Sequence[Array]) -> Ran:
@@ -167,13 +174,9 @@ class Derivative:
     """A forward and the backward that goes with it, for one choice of inputs that need a gradient."""
 
     def __init__(
-        self,
-        step: Step,
-        levels: dict[Var, int],
-        carry: tuple[bool, ...],
-        xs: tuple[bool, ...],
-        constants: tuple[bool, ...],
+        self, program: LoopProgram, carry: tuple[bool, ...], xs: tuple[bool, ...], constants: tuple[bool, ...]
     ) -> None:
+        step, levels, self._lowered = program.step, program.levels, program.lowered
         found: Backward = backward_step(step, levels, carry, xs, constants)
         self.carry, self.given, self.xs, self.constants = found.carry, found.ys, found.xs, found.constants
         by_carry = [i for i, v in zip(found.carry, found.step.new_carry, strict=True) if v is not None]
@@ -187,6 +190,10 @@ class Derivative:
         known = {v: levels.get(v, EACH) if levels.get(v) == ONCE else EACH for v in _inputs(backward)}
         known |= dict.fromkeys(backward.carry, PAST) | dict.fromkeys(backward.constants, ONCE)
         full = expanded(backward, known, values_only=True)
+        read = set(_inputs(full))
+        slots = {v: made for v, made in program.lowered.slots.items() if v in read}
+        full = slotted(full, known, slots).step
+        known |= dict.fromkeys(slots.values(), EACH)
         self.sections = split(_with_copied_views(_without_nothing(full)), known)
         self.outputs = [i for i, y in enumerate(full.ys) if y is not None]
         self.ys = self.sections.step.ys
@@ -195,7 +202,7 @@ class Derivative:
         self.emitted = emit(self.sections, stored, "backward", backwards=True)
         cts = set(backward.xs)
         self.kept = [v for v in self.emitted.inputs if v not in cts]
-        self.forward = Forward(step, levels, {v for v in self.kept if v not in set(step.xs)})
+        self.forward = Forward(program.lowered, {v for v in self.kept if v not in set(step.xs)})
         self.states = sorted(self.emitted.places.states)
         new = {v: i for i, v in enumerate(self.sections.step.new_carry)}
         old = {v: i for i, v in enumerate(self.sections.step.carry)}
@@ -205,7 +212,6 @@ class Derivative:
         self._where |= {v: ("kept", i, 0) for i, v in enumerate(self.kept)}
         self._where |= {v: ("constant", i, 0) for i, v in enumerate(self.sections.step.constants)}
         self.block = self.forward.block = min(_block(self.sections), self.forward.block)
-        self._step, self._levels = step, levels
 
     def kept_arrays(self) -> list[Var]:
         """What the forward keeps for the backward, besides the xs: a carry before and after a step is one array."""
@@ -220,7 +226,7 @@ class Derivative:
     def light(self) -> Forward:
         """The forward that keeps nothing, for checkpoints; with the same blocks, so that the same sums round alike."""
         with _LOCK:
-            light = Forward(self._step, self._levels, set())
+            light = Forward(self._lowered, set())
         light.block = self.block
         return light
 

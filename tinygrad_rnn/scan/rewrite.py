@@ -16,7 +16,7 @@ from ..tape import Array
 from .algebra import ADD, EACH, MULTIPLY, ONCE, PAST, Rewriting, alike, identity, levels_of, part_of
 from .trace import Equation, Operand, Step, Traced, Var, frozen
 
-__all__ = ["expanded", "in_order", "pruned", "rebuilt", "rewritten", "substituted"]
+__all__ = ["expanded", "in_order", "pruned", "rebuilt", "rewritten", "substituted", "uses_of"]
 
 
 def rewritten(step: Step, levels: Mapping[Var, int], *, faithful: bool) -> Step:
@@ -50,7 +50,7 @@ def rebuilt(
 ) -> Step:
     """The step's equations, one by one, in a new trace; a replacement says what becomes of an equation, and others."""
     trace = Rewriting(levels, faithful=faithful)
-    uses = _uses(step)
+    uses = uses_of(step)
     now: dict[Var, Operand] = {}
 
     def renewed(x: Operand) -> Operand:
@@ -207,7 +207,7 @@ class _SharedSum:
 
 
 def _shared_sum(step: Step, levels: Mapping[Var, int]) -> _SharedSum | None:
-    uses, found = _uses(step), levels_of(step, levels)
+    uses, found = uses_of(step), levels_of(step, levels)
     for e in step.equations:
         if e.prim is not ADD or found[e.out] != PAST:
             continue
@@ -288,7 +288,7 @@ def _with_gaps(vectors: list[tuple[Part, Operand]], numbers: Array) -> list[tupl
     return [((0, a, b), known.get(a, numbers[a:b])) for a, b in itertools.pairwise(edges)]
 
 
-def _uses(step: Step) -> dict[Var, list[Equation | None]]:
+def uses_of(step: Step) -> dict[Var, list[Equation | None]]:
     """The equations that use a value; `None` stands for an output."""
     uses: dict[Var, list[Equation | None]] = {}
     for e in step.equations:
@@ -301,7 +301,7 @@ def _uses(step: Step) -> dict[Var, list[Equation | None]]:
 
 
 def _levelled(step: Step, levels: Mapping[Var, int]) -> _Levelled | None:
-    uses = _uses(step)
+    uses = uses_of(step)
     found = levels_of(step, levels)
     for e in step.equations:
         parent = e.out
@@ -357,7 +357,7 @@ def _is_float32(x: Any) -> bool:
 
 
 def _scalable(step: Step, levels: Mapping[Var, int]) -> Equation | None:
-    found, uses = levels_of(step, levels), _uses(step)
+    found, uses = levels_of(step, levels), uses_of(step)
     for e in step.equations:
         if e.prim is MULTIPLY and found[e.out] == PAST and isinstance(e.args[0], Var):
             scale = e.args[1]

@@ -6,20 +6,22 @@ long for a part, whose rows don't lie one after the other, as for an array in on
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..ops import reshape
-from ..primitive import Lowering, primitive
-from .algebra import CONCATENATE, EACH, MULTIPLY, PAST, Rewriting, levels_of
-from .rewrite import in_order, rebuilt, substituted
+from ..primitive import Lowering, Primitive, primitive
+from .algebra import CONCATENATE, EACH, GETITEM, MULTIPLY, ONCE, PAST, RESHAPE, TRANSPOSE, Rewriting, levels_of, part_of
+from .place import writes
+from .rewrite import in_order, pruned, rebuilt, substituted, uses_of
 from .split import pieces_of
-from .trace import Equation, Operand, Step, Var
+from .trace import Equation, Operand, Step, Trace, Var
 
-__all__ = ["with_common_factors"]
+__all__ = ["Slotted", "slotted", "with_common_factors"]
 
 
 @primitive(
@@ -128,3 +130,142 @@ def _multiplied(step: Step, levels: Mapping[Var, int], e: Equation, runs: list[_
         x.name = v.name
     kept = [other for other in step.equations if other.out not in now]
     return in_order(substituted(step, [*kept, *trace.equations], now))
+
+
+# ------------------------------------------------------------------------------------------- values with slots in front
+
+
+@dataclass(eq=False, repr=False)
+class Slotted:
+    """A step whose gates are in slots, and what the values of the step before are in it.
+
+    Args:
+        step: its equations and their results are new, its inputs are the old ones.
+        rows: for a value before its counterpart of the same shape.
+        slots: for a value [B, S W] before its counterpart [S, B, W].
+    """
+
+    step: Step
+    rows: dict[Var, Operand]
+    slots: dict[Var, Var]
+
+
+def slotted(step: Step, levels: Mapping[Var, int], known: Mapping[Var, Var]) -> Slotted:
+    """The step with values [B, S W] that are cut into parts as [S, B, W], where a part lies in one piece.
+
+    Those are values that elementwise functions make, and that only elementwise functions and cuts at multiples of W
+    use. `known` are inputs that come as [S, B, W].
+    """
+    made = _Slotting(_widths(step, levels, known), known)
+    for e in step.equations:
+        made.renew(e)
+    renewed = substituted(replace(step, equations=made.trace.equations), made.trace.equations, made.rows)
+    return Slotted(pruned(renewed), made.rows, made.slots)
+
+
+_NARROW = 8  # numbers: parts of fewer aren't worth it
+
+
+def _widths(step: Step, levels: Mapping[Var, int], known: Mapping[Var, Var]) -> dict[Var, int]:
+    """The values that can be slotted, and W."""
+    found, uses = levels_of(step, levels), uses_of(step)
+    widths: dict[Var, int] = {}
+    for e in reversed(step.equations):  # from the cuts to what they are made of
+        for v in e.inputs:
+            if found.get(v, EACH) == ONCE or v.ndim < 2 or math.prod(v.shape[:-1]) == 1:
+                continue
+            if (cut := _cut(e, v)) is not None:
+                widths[v] = math.gcd(widths.get(v, v.shape[-1]), *cut, widths.get(e.out, 0))
+            elif e.out in widths and writes(e.prim) and v.shape == e.out.shape:
+                widths[v] = math.gcd(widths.get(v, 0), widths[e.out])
+
+    def fits(v: Var) -> bool:
+        made, width = v.equation, widths[v]
+        if v in known:
+            if width != known[v].shape[-1]:
+                return False
+        elif made is None or not (writes(made.prim) or _is_cut_of(made, widths)):
+            return False
+        return _NARROW <= width < v.shape[-1] and all(follows(u, v, width) for u in uses.get(v, ()))
+
+    def follows(u: Equation | None, v: Var, width: int) -> bool:
+        if u is None:
+            return False
+        cut = _cut(u, v)
+        if cut is not None and cut[0] % width == 0 and cut[1] - cut[0] == width:
+            return True
+        return widths.get(u.out) == width and (cut is not None or (writes(u.prim) and u.out.shape == v.shape))
+
+    while bad := [v for v in widths if not fits(v)]:
+        for v in bad:
+            del widths[v]
+    return widths
+
+
+def _cut(e: Equation, v: Var) -> tuple[int, int] | None:
+    """Where e cuts v along its last axis."""
+    found = part_of(e.out)
+    if found is None or found[0] is not v or found[1][0] != v.ndim - 1:
+        return None
+    return found[1][1], found[1][2]
+
+
+def _is_cut_of(e: Equation, widths: Mapping[Var, int]) -> bool:
+    return any(a in widths and _cut(e, a) is not None for a in e.inputs)
+
+
+class _Slotting:
+    """Takes a step's equations down anew."""
+
+    def __init__(self, widths: Mapping[Var, int], known: Mapping[Var, Var]) -> None:
+        self.trace, self.widths = Trace(), widths
+        self.rows: dict[Var, Operand] = {}
+        self.slots = {v: slots for v, slots in known.items() if v in widths}
+        self.views: dict[Var, Var] = {}
+        for v, slots in known.items():
+            if v not in widths:  # used in other ways too
+                turned = self.equation(TRANSPOSE, (slots,), {"axes": (*range(1, v.ndim), 0, v.ndim)})
+                self.rows[v] = self.equation(RESHAPE, (turned,), {"shape": v.shape}, v.name)
+
+    def equation(
+        self, prim: Primitive, args: tuple[Operand, ...], kwargs: dict[str, Any], name: str | None = None
+    ) -> Var:
+        out = self.trace.equation(prim, args, kwargs)
+        out.name = name
+        return out
+
+    def renew(self, e: Equation) -> None:
+        v = e.out
+        parent = next((a for a in e.inputs if a in self.slots and _cut(e, a) is not None), None)
+        if parent is not None:
+            self.cut(e, parent)
+        elif v in self.widths:
+            self.slots[v] = self.equation(e.prim, tuple([self.in_slots(a, v) for a in e.args]), e.kwargs, v.name)
+        else:
+            args = tuple([self.rows.get(a, a) if isinstance(a, Var) else a for a in e.args])
+            self.rows[v] = self.trace.note(e.prim, args, e.kwargs, Var(v.shape, v.dtype, v.name))
+
+    def cut(self, e: Equation, parent: Var) -> None:
+        """One slot, or several."""
+        start, stop = (edge // self.widths[parent] for edge in _cut(e, parent) or ())
+        slots = self.equation(GETITEM, (self.slots[parent],), {"index": (slice(start, stop),)})
+        if stop - start == 1:
+            self.rows[e.out] = self.equation(_SEEN_AS, (slots,), {"shape": e.out.shape}, e.out.name)
+        else:
+            slots.name, self.slots[e.out] = e.out.name, slots
+
+    def in_slots(self, x: Operand, v: Var) -> Operand:
+        """An argument of what makes v, so that it meets the slots of v."""
+        width, shape = self.widths[v], getattr(x, "shape", ())
+        if not shape or shape[-1] == 1:
+            return x
+        split = (*(1,) * (v.ndim - len(shape)), *shape[:-1], v.shape[-1] // width, width)
+        axes = (v.ndim - 1, *range(v.ndim - 1), v.ndim)
+        if not isinstance(x, Var):
+            return np.transpose(x.reshape(split), axes)
+        if x in self.slots:
+            return self.slots[x]
+        if x not in self.views:
+            apart = self.equation(_SEEN_AS, (self.rows.get(x, x),), {"shape": split})
+            self.views[x] = self.equation(TRANSPOSE, (apart,), {"axes": axes})
+        return self.views[x]
