@@ -164,7 +164,7 @@ def _getitem_examples(x: Any, index: Any) -> Any:
     [lambda ct, index, x_shape: _scatter(ct, indices=(index,), shape=x_shape)],
     pooled={0: lambda cts, indices, shapes: _scatter(*cts, indices=tuple(indices), shape=shapes[0])},
     batch=_getitem_examples,
-    lowering=Lowering(part=_part),
+    lowering=Lowering(part=_part, view=lambda keywords: _is_basic(keywords["index"])),
 )
 def _getitem(x: ArrayLike, *, index: Any) -> Any:
     return np.asarray(x)[index]

@@ -67,8 +67,8 @@ def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool) -
     source = f"{preamble(names.space, source)}\n\n\n{source}"
     space = dict(names.space)
     exec(compile("\n\n".join([once, block, finish]), f"<scan: {name}>", "exec"), space)
-    functions = (space[f"{name}{part}"] for part in ("_once", "", "_finish"))
-    return Emitted(source, *functions, inputs, values.stored, values.places)
+    once_made, of, finished = (space[f"{name}{part}"] for part in ("_once", "", "_finish"))
+    return Emitted(source, once_made, of, finished, inputs, values.stored, values.places)
 
 
 def _names(program: Sections) -> Names:
@@ -80,7 +80,8 @@ def _names(program: Sections) -> Names:
         names.of[id(function)] = function.__name__
         names.space[function.__name__] = function
     for e in (*program.once, *program.before, *program.loop, *program.after, *program.last):
-        names.thing(e.prim.name, e.prim.lowering.numpy or e.prim.forward)
+        function = e.prim.lowering.numpy or e.prim.forward
+        names.thing(function.__name__.strip("_"), function)
     for v in (*program.step.carry, *program.step.xs, *program.step.constants):
         names(v)
     return names

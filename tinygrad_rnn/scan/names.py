@@ -50,7 +50,7 @@ class Names:
         e = v.equation
         if e is None:
             return self.new("v")
-        if e.prim.lowering.view and e.out.ndim == 2 and isinstance(e.args[0], Var) and e.args[0].name:
+        if e.prim.lowering.view is True and e.out.ndim == 2 and isinstance(e.args[0], Var) and e.args[0].name:
             return self.new(f"{e.args[0].name}_T")
         k = self.counts[e.prim.name] = self.counts.get(e.prim.name, 0) + 1
         return self.new(f"{e.prim.name}_{k}")
@@ -65,7 +65,7 @@ class Names:
 
     def numpy(self, function: Any) -> str:
         """A function of NumPy's, under its own name."""
-        return self.thing(function.__name__, function)
+        return self.thing(function.__name__.strip("_"), function)
 
 
 def preamble(space: Mapping[str, Any], source: str) -> str:

@@ -6,14 +6,14 @@ used again for each block of steps, while they are in the processor's cache.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from ..primitive import Primitive
 from .algebra import EACH, ONCE
 from .split import Sections, is_view, pieces_of
-from .trace import Equation, Operand, Var
+from .trace import Equation, Var
 
 __all__ = ["Places", "placed", "treats_rows", "writes"]
 

@@ -241,7 +241,7 @@ class Derivative:
     ) -> tuple[list[Array], list[Array | None], list[Array]]:
         """The cotangents of the first carry, of the xs and, added to `sums`, what the constants' are made of."""
         emitted, block = self.emitted, min(self.block, length)
-        size, work = 0, emitted.of
+        size: int | None = None
         kept = [ran.all(v, length) for v in self.kept]
         arrays = [np.empty((length, *v.shape), v.dtype) for v in emitted.stored]
         kept_states = {

@@ -272,7 +272,8 @@ class _Levelled:
         if self.parent.ndim - 1 > axis:
             numbers = numbers.reshape((-1,) + (1,) * (self.parent.ndim - 1 - axis))
         if vectors:  # (a + b) + v is a + (b + v), where b is a constant too
-            a, b = sorted(map(renewed, self.parent.equation.args), key=trace.level_of, reverse=True)
+            made: Any = self.parent.equation
+            a, b = sorted(map(renewed, made.args), key=trace.level_of, reverse=True)
             out = trace.sum(a, trace.sum(b, numbers))
         else:
             out = trace.plain(self.prim, (renewed(self.parent), numbers), {})
@@ -342,10 +343,11 @@ def _operand_on(
     if e is None or e.prim is not prim or e.out.shape != v.shape:
         return v, None
     other = next((a for a in e.args if a is not v), None)
-    if e.args[0] is v and type(other) in (int, float):
+    if e.args[0] is v and isinstance(other, (int, float)) and not isinstance(other, bool):
         return e.out, float(other)
-    vector = isinstance(other, Var) and prim is ADD and levels.get(other, EACH) == ONCE
-    return (e.out, other) if vector and other.shape == v.shape[-1:] and other.dtype == v.dtype else (v, None)
+    if prim is ADD and isinstance(other, Var) and levels.get(other, EACH) == ONCE:
+        return (e.out, other) if other.shape == v.shape[-1:] and other.dtype == v.dtype else (v, None)
+    return v, None
 
 
 def _is_float32(x: Any) -> bool:

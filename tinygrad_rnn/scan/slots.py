@@ -27,15 +27,15 @@ __all__ = ["Slotted", "slotted", "with_common_factors"]
 @primitive(
     "linear",
     [lambda ct, x_shape: reshape(ct, x_shape)],
-    batch=lambda x, shape: _seen_as(x, shape=(len(x), *shape)),
+    batch=lambda x, shape: reshape(x, (len(x), *shape)),
     lowering=Lowering(np.reshape, view=True),
 )
-def _seen_as(x: Any, *, shape: tuple[int, ...]) -> Any:
+def _slots(x: Any, *, shape: tuple[int, ...]) -> Any:
     """`reshape`, where it is a view: an axis is parted, or what is parted lies in one piece."""
     return np.reshape(x, shape)
 
 
-_SEEN_AS = _seen_as.primitive  # type: ignore[attr-defined]
+_SLOTS: Primitive = _slots.primitive  # type: ignore[attr-defined]
 
 
 def with_common_factors(step: Step, levels: Mapping[Var, int]) -> Step:
@@ -114,13 +114,13 @@ def _multiplied(step: Step, levels: Mapping[Var, int], e: Equation, runs: list[_
         factors = run.factors[0]
         if len(run.factors) > 1:
             factors = trace.plain(CONCATENATE, tuple(run.factors), {"axis": len(lead)})
-        column = trace.plain(_SEEN_AS, (factors,), shape)
+        column = trace.plain(_SLOTS, (factors,), shape)
         if run.common is not None:
-            beside = trace.plain(_SEEN_AS, (run.common,), {"shape": (*lead, 1, width)})
+            beside = trace.plain(_SLOTS, (run.common,), {"shape": (*lead, 1, width)})
             column = trace.plain(MULTIPLY, (beside, column), {})
         columns.append(column)
     joined = columns[0] if len(columns) == 1 else trace.plain(CONCATENATE, tuple(columns), {"axis": len(lead)})
-    whole = trace.plain(_SEEN_AS, (joined,), {"shape": e.out.shape})
+    whole = trace.plain(_SLOTS, (joined,), {"shape": e.out.shape})
     now: dict[Var, Operand] = {e.out: whole}
     multiplied = {piece for run in runs if run.common is not None for piece in run.pieces}
     for piece, part in zip(e.args, pieces_of(e) or (), strict=True):
@@ -248,11 +248,11 @@ class _Slotting:
     def cut(self, e: Equation, parent: Var) -> None:
         """One slot, or several."""
         start, stop = (edge // self.widths[parent] for edge in _cut(e, parent) or ())
-        slots = self.equation(GETITEM, (self.slots[parent],), {"index": (slice(start, stop),)})
-        if stop - start == 1:
-            self.rows[e.out] = self.equation(_SEEN_AS, (slots,), {"shape": e.out.shape}, e.out.name)
-        else:
-            slots.name, self.slots[e.out] = e.out.name, slots
+        single = stop - start == 1
+        index = start if single else slice(start, stop)
+        (self.rows if single else self.slots)[e.out] = self.equation(
+            GETITEM, (self.slots[parent],), {"index": (index,)}, e.out.name
+        )
 
     def in_slots(self, x: Operand, v: Var) -> Operand:
         """An argument of what makes v, so that it meets the slots of v."""
@@ -266,6 +266,6 @@ class _Slotting:
         if x in self.slots:
             return self.slots[x]
         if x not in self.views:
-            apart = self.equation(_SEEN_AS, (self.rows.get(x, x),), {"shape": split})
+            apart = self.equation(_SLOTS, (self.rows.get(x, x),), {"shape": split})
             self.views[x] = self.equation(TRANSPOSE, (apart,), {"axes": axes})
         return self.views[x]

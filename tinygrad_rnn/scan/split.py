@@ -70,14 +70,11 @@ COPY = _copied.primitive  # type: ignore[attr-defined]
 
 def is_view(equation: Equation | None) -> bool:
     """Whether its result is another look at its argument's memory."""
-    return equation is not None and (
-        equation.prim.lowering.view
-        or (
-            equation.prim.lowering.part is not None
-            and isinstance(equation.args[0], Var)
-            and equation.prim.lowering.part(equation.kwargs, equation.args[0].shape) is not None
-        )
-    )
+    if equation is None or not isinstance(equation.args[0], Var):
+        return False
+    view = equation.prim.lowering.view
+    # What NumPy gives where an index leaves no axes is a number of its own.
+    return (view(equation.kwargs) and equation.out.ndim > 0) if callable(view) else view
 
 
 def pieces_of(equation: Equation | None) -> list[Part] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,8 @@ class Statements:
     # ---- calls
 
     def _function(self, prim: Primitive) -> str:
-        return self.names.thing(prim.name, prim.lowering.numpy or prim.forward)
+        function = prim.lowering.numpy
+        return self.names.thing(prim.name, prim.forward) if function is None else self.names.numpy(function)
 
     def _into(self, prim: Primitive, args: Sequence[str], target: str) -> str:
         """A call of NumPy's function that writes to `target`: by position, which is quicker, but for these two."""
@@ -61,13 +62,13 @@ class Statements:
         return [f"{k}={self.values.literal(v)}" for k, v in kwargs.items()]
 
     def _index(self, index: Any) -> str:
-        parts = index if isinstance(index, tuple) else (index,)
-        return ", ".join(
-            f"{'' if i.start is None else i.start}:{'' if i.stop is None else i.stop}"
-            if isinstance(i, slice)
-            else repr(i)
-            for i in parts
-        )
+        def part(i: Any) -> str:
+            if not isinstance(i, slice):
+                return "..." if i is Ellipsis else repr(i)
+            start, stop, step = ("" if edge is None else str(edge) for edge in (i.start, i.stop, i.step))
+            return f"{start}:{stop}{step and f':{step}'}"
+
+        return ", ".join(map(part, index if isinstance(index, tuple) else (index,)))
 
     # ---- once
 
@@ -103,7 +104,7 @@ class Statements:
             flat = f"{values.whole(x)}.reshape({rows}, {x.shape[-1]})"
             return self._into(prim, [flat, values.whole(y)], f"{name}.reshape({rows}, {e.out.shape[-1]})")
         if pieces_of(e):
-            return self._join(e, ":, ", name, values.whole)
+            return self._join(e, ":, ", values.whole)
         return f"{name}[...] = {self._call_for_all(e)}"
 
     def _call_for_all(self, e: Equation) -> str:
@@ -153,7 +154,7 @@ class Statements:
             part = f"[{self._index(e.kwargs['index'])}]" if prim.lowering.part else None
             return f"{values.row(out)} = {f'{values.row(e.args[0])}{part}' if part else self._call(e)}"
         if pieces_of(e) and kind in ("static", "stacked"):
-            return self._join(e, "", values.row(out), values.row)
+            return self._join(e, "", values.row)
         target = values.row(out)
         if prim.lowering.numpy is not None:
             if prim.lowering.rows and kind in ("static", "stacked") and all(a.ndim <= 2 for a in e.args):
@@ -169,11 +170,11 @@ class Statements:
         function = self.names.thing(e.prim.name + ("_" if e.prim.lowering.numpy else ""), e.prim.forward)
         return f"{function}({', '.join([*args, *self._keywords(e.kwargs)])})"
 
-    def _join(self, e: Equation, lead: str, target: str, called: Any) -> str | None:
+    def _join(self, e: Equation, lead: str, called: Callable[[Operand], str]) -> str | None:
         statements = []
         for i, (a, (axis, start, stop)) in enumerate(zip(e.args, pieces_of(e) or [], strict=True)):
             if self.places.homes.get(a) != (e.out, i):
-                statements.append(f"{target}[{lead}{':, ' * axis}{start}:{stop}] = {called(a)}")
+                statements.append(f"{called(e.out)}[{lead}{':, ' * axis}{start}:{stop}] = {called(a)}")
         return "; ".join(statements) or None
 
     def _filled(self, x: Operand, out: Var) -> str | None:
