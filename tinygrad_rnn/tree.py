@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .tape import Tensor
@@ -24,36 +24,44 @@ def map_leaves(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
     >>> map_leaves(lambda x, y: x + y, {"a": 1, "b": (2, 3)}, {"a": 10, "b": (20, 30)})
     {'a': 11, 'b': (22, 33)}
     """
-    return map_places(lambda place, *parts: f(*parts), tree, "", *others)
+    if others:
+        return map_places(lambda place, *parts: f(*parts), tree, "", *others)
+    if tree is None or isinstance(tree, (tuple, list, dict)):
+        return _like(tree, [map_leaves(f, part) for part in _parts(tree)])
+    return f(tree)
 
 
 def map_places(f: Callable[..., Any], tree: Any, place: str, *others: Any) -> Any:
     """`map_leaves` of a function that is told each leaf's place first, for instance `argument 0['w'][1]`."""
     if tree is not None and not isinstance(tree, (tuple, list, dict)):
         return f(place, tree, *others)
-    keys = _keys(tree) or []
+    nest: Any = tree
+    keys = _keys(nest)
     for other in others:
         alike = type(other) is type(tree) or (isinstance(tree, dict) and isinstance(other, dict))
-        if not alike or set(_keys(other) or ()) != set(keys):
+        if not alike or (_keys(other) != keys and set(_keys(other)) != set(keys)):
             raise NestingError(f"{kind(tree)} against {kind(other)}" + (f" at {place.strip()}" if place else ""))
-    nested: Any = tree
-    parts = [map_places(f, nested[k], f"{place}[{k!r}]", *[other[k] for other in others]) for k in keys]
+    return _like(tree, [map_places(f, nest[k], f"{place}[{k!r}]", *[other[k] for other in others]) for k in keys])
+
+
+def _like(tree: Any, parts: list[Any]) -> Any:
+    """The same kind of tree of other parts."""
     if tree is None:
         return None
     if isinstance(tree, dict):
         made = copy.copy(tree)  # an ordered or default one stays one
-        made.update(zip(keys, parts, strict=True))
+        made.update(zip(tree, parts, strict=True))
         return made
     return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
 
 
-def _keys(tree: Any) -> list[Any] | None:
-    """How to get at the parts of a tree; `None` of a leaf."""
-    if tree is None:
-        return []
-    if isinstance(tree, dict):
-        return list(tree)
-    return list(range(len(tree))) if isinstance(tree, (tuple, list)) else None
+def _parts(tree: Any) -> Iterable[Any]:
+    return tree.values() if isinstance(tree, dict) else tree or ()
+
+
+def _keys(tree: Any) -> list[Any]:
+    """How to get at the parts of a tree."""
+    return list(tree) if isinstance(tree, dict) else list(range(len(tree or ())))
 
 
 def kind(tree: Any) -> str:
@@ -67,7 +75,7 @@ def kind(tree: Any) -> str:
 def leaves(tree: Any) -> list[Any]:
     """The leaves, in order: of a dictionary, in the order of its keys."""
     if isinstance(tree, (tuple, list, dict)):
-        return [leaf for part in (tree.values() if isinstance(tree, dict) else tree) for leaf in leaves(part)]
+        return [leaf for part in _parts(tree) for leaf in leaves(part)]
     return [] if tree is None else [tree]
 
 

@@ -123,13 +123,14 @@ class _Layers(Recurrent):
         """The final state of one layer and direction, and its states by name, h among them."""
         step, w = self.step, self._weights(suffix)
 
-        def cell(h: Any, x: Tensor) -> tuple[Any, dict[str, Tensor]]:
+        def cell(h: Any, x: Tensor) -> tuple[Any, Any]:
             h, parts = step(w, x, h, mask)
-            return h, parts if gates else {"h": parts["h"]}
+            return h, parts if gates else parts["h"]
 
         alone = len(self._suffixes) == len(self._suffixes[0]) == 1
         with nullcontext() if alone else scope(suffix[1:]):
-            return scan(cell, step.state(start), xs, reverse=suffix.endswith("_reverse"), **how)
+            last, ys = scan(cell, step.state(start), xs, reverse=suffix.endswith("_reverse"), **how)
+        return last, ys if gates else {"h": ys}
 
     def _starts(self, state: Any, xs: Tensor) -> list[list[Any]]:
         """The first states of each layer and direction, in the dtype that theirs, xs and the weights have together."""

@@ -8,7 +8,6 @@ known structure knows its program.
 from __future__ import annotations
 
 import contextlib
-import functools
 import sys
 import types
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -21,7 +20,7 @@ from ..primitive import Primitive
 from ..seal import era
 from ..tape import Array, Node, Tensor, enable_grad, grad_enabled
 from ..tree import flatten, leaves, map_leaves
-from .loop import Loop, part_names
+from .loop import Form, Loop
 from .reach import Reach
 from .trace import Equation, Operand, Step, Trace, Traced, UntraceableError, Var, form, frozen
 
@@ -33,7 +32,7 @@ class State:
 
     __slots__ = ("dtype", "next", "program", "seen", "shape")
 
-    def __init__(self, shape: tuple[int, ...] = (), dtype: np.dtype[Any] | None = None) -> None:
+    def __init__(self, shape: tuple[int, ...] = (), dtype: Any = None) -> None:
         self.next: dict[Hashable, State] = {}
         self.shape, self.dtype = shape, dtype  # of what the last operation computed
         self.program: Any = None
@@ -62,31 +61,32 @@ class _Numbered(Var):
 
     __slots__ = ("number",)
 
-    def __init__(self, shape: tuple[int, ...], dtype: Any, name: str | None, number: int) -> None:
-        self.shape, self.dtype, self.name, self.number = shape, dtype, name, number
-        self.equation = None
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], number: int) -> None:
+        self.shape, self.dtype, self.number = shape, dtype, number
+        self.name = self.equation = None
 
 
 class _Capturing(Trace):
-    """Follows the states while it takes down the equations; works out the real tensors where they are asked for."""
+    """Follows the states and notes the operations; works out the real tensors where they are asked for.
 
-    def __init__(self) -> None:
+    The first `inputs` values are the carry's and the input's leaves; `given` has their real tensors, by number.
+    """
+
+    def __init__(self, inputs: Sequence[Form], given: Callable[[int], Tensor]) -> None:
         super().__init__()
-        self.state = _root
-        self.count = 0
+        self.given = given
+        self.count = self.inputs = len(inputs)
+        self.values: list[Var] = [_Numbered(shape, dtype, i + 1) for i, (shape, dtype) in enumerate(inputs)]
+        self.state = _root.next.get(inputs) or _after(_root, inputs, None, (), None)
+        self.notes: list[tuple[Primitive, list[Operand], dict[str, Any], _Numbered]] = []  # what becomes equations
         self.outer: list[Tensor] = []  # what the cell reads from outside
         self.arrays: list[Array] = []
         self.constants: list[Var] = []
         self.known: dict[int, _Numbered] = {}
         self.recording = grad_enabled.get()
-        self.sources: dict[Var, Callable[[], Tensor]] = {}
         self.reals: dict[Var, Tensor] = {}
         self.is_open = True
         self.reason: str | None = None  # why this can't become a program
-
-    def input(self, shape: tuple[int, ...], dtype: Any, name: str | None) -> _Numbered:
-        self.count += 1
-        return _Numbered(shape, dtype, name, self.count)
 
     def refuse(self, reason: str) -> None:
         self.reason = self.reason or reason
@@ -96,19 +96,19 @@ class _Capturing(Trace):
             self.refuse("the cell reads the numbers of a tensor that depends on the carry or on x")
         return self.worked_out(var)
 
-    def worked_out(self, var: Var) -> Tensor:
-        """The real tensor, by the equations that lead to it."""
+    def worked_out(self, var: Any) -> Tensor:
+        """The real tensor, by the operations that lead to it."""
         needed = {var}
-        for e in reversed(self.equations):
-            if e.out in needed and e.out not in self.reals:
-                needed.update(e.inputs)
-        for v in needed & self.sources.keys():
-            if v not in self.reals:
-                self.reals[v] = self.sources[v]()
-        for e in self.equations:
-            if e.out in needed and e.out not in self.reals:
-                out = e.prim.apply(*[self.reals[a] if isinstance(a, Var) else a for a in e.args], **e.kwargs)
-                self.reals[e.out] = asarray(out)
+        for _, args, _, out in reversed(self.notes):
+            if out in needed and out not in self.reals:
+                needed.update([a for a in args if isinstance(a, Var)])
+        for v in needed:
+            if v not in self.reals and v.number <= self.inputs:
+                self.reals[v] = self.given(v.number)
+        for prim, args, kwargs, out in self.notes:
+            if out in needed and out not in self.reals:
+                found = prim.apply(*[self.reals[a] if isinstance(a, Var) else a for a in args], **kwargs)
+                self.reals[out] = asarray(found)
         return self.reals[var]
 
     def outside(self, x: Any) -> _Numbered:
@@ -122,11 +122,11 @@ class _Capturing(Trace):
         if type(x) is Tensor and x.node is None:
             return self._array(x.value)
         identity = id(x.node) if type(x) is Tensor else id(x)
-        var = self.known.get(identity)
-        return self._read(identity, x) if var is None else var
+        return self.known.get(identity) or self._read(identity, x)
 
     def _read(self, identity: int, x: Tensor) -> _Numbered:
-        var = self.known[identity] = self.input(x.shape, x.dtype, x.name)
+        self.count += 1
+        var = self.known[identity] = _Numbered(x.shape, x.dtype, self.count)
         self.outer.append(x)
         self.constants.append(var)
         self.reals[var] = x
@@ -147,28 +147,24 @@ class _Capturing(Trace):
         ids: list[Hashable] = [prim]
         for a in args:
             if type(a) is Traced and a.tracer is self:
-                var: Any = a.symbol
-                ids.append(var.number)
+                operand: Any = a.symbol
+                ids.append(operand.number)
             elif type(a) in _NUMBERS:
-                var = a
+                operand = a
                 ids.append((type(a), repr(a)))
             else:
-                var = self.outside(a)
-                ids.append((var.number, var.shape, var.dtype))
-            operands.append(var)
+                operand = self.outside(a)
+                ids.append((operand.number, operand.shape, operand.dtype))
+            operands.append(operand)
         if kwargs:
             ids.append(frozen(kwargs))
         key = tuple(ids)
-        state = self.state.next.get(key)
-        if state is None:
-            state = self._new_state(key, prim, operands, kwargs)
-        self.state = state
+        self.state = state = self.state.next.get(key) or self._new_state(key, prim, operands, kwargs)
         self.count += 1
-        out = _Numbered(state.shape, state.dtype, None, self.count)
-        # `out.equation` is set when a program is made of it: before, there is no circle of references.
-        self.equations.append(Equation(prim, tuple(operands), kwargs, out))
+        out = _Numbered(state.shape, state.dtype, self.count)
+        self.notes.append((prim, operands, kwargs, out))
         traced = Traced(out, self)
-        if self.recording and not grad_enabled.get():  # within no_grad() in the cell
+        if self.recording and not _recording().value:  # within no_grad() in the cell
             with enable_grad():
                 return traced.detach()
         return traced
@@ -195,36 +191,33 @@ def _require_derivatives(prim: Primitive, operands: Sequence[Operand]) -> None:
 
 
 _NUMBERS = frozenset({float, int, bool})
+_recording = grad_enabled.stack
 
 
 class Capture:
     """What one run of a loop's cell on traced tensors told."""
 
-    def __init__(self, loop: Loop, i: int, carry: Sequence[Callable[[], Tensor]]) -> None:
-        old, nest_carry = flatten(loop.carry)
-        xs, nest_x = flatten(loop.xs)
-        self.since = Node(np.zeros(()), needs_grad=False).index  # what is made from here on, the cell makes
-        self.trace = trace = _Capturing()
-        carry_name, x_name = loop.parameter_names()
-        forms = (tuple([(c.shape, c.dtype) for c in old]), tuple([(x.shape[1:], x.dtype) for x in xs]))
-        trace.state = trace.state.next.get(forms) or _after(trace.state, forms, None, (), None)
-        names = part_names(loop.carry, carry_name)
-        self.carry = [trace.input(c.shape, c.dtype, n) for c, n in zip(old, names, strict=True)]
-        names = part_names(loop.xs, x_name)
-        self.xs = [trace.input(x.shape[1:], x.dtype, n) for x, n in zip(xs, names, strict=True)]
-        trace.sources.update(zip(self.carry, carry, strict=True))
-        trace.sources.update({v: functools.partial(getitem, x, i) for v, x in zip(self.xs, xs, strict=True)})
-        new, y = loop.step(nest_carry(Traced(v, trace) for v in self.carry), nest_x(Traced(v, trace) for v in self.xs))
+    def __init__(self, loop: Loop, i: int, carry: Callable[[int], Tensor]) -> None:
+        c, xs = len(loop.starts), loop.sequences
+
+        def given(number: int) -> Tensor:
+            return carry(number - 1) if number <= c else getitem(xs[number - 1 - c], i)
+
+        self.loop = loop
+        self.since = Node(_NOTHING, needs_grad=False).index  # what is made from here on, the cell makes
+        self.trace = trace = _Capturing(loop.forms(), given)
+        traced = [Traced(v, trace) for v in trace.values]
+        new, y = loop.step(loop.nest_carry(traced[:c]), loop.nest_x(traced[c:]))
         made = leaves(y)
         _, self.nest_ys = flatten(map_leaves(lambda _: 0, y))
-        self.new_carry: list[Any] = [trace.operand(c) for c in leaves(new)]
+        self.new_carry: list[Any] = [trace.operand(leaf) for leaf in leaves(new)]
         self.ys: list[Any] = [trace.operand(leaf) for leaf in made]
         end = ("end", len(self.ys), *[(v.number, v.shape, v.dtype) for v in (*self.new_carry, *self.ys)])
         self.end = trace.state.next.get(end) or _after(trace.state, end, None, (), None)
-        self.outer, self.constants, self.equations = trace.outer, trace.constants, trace.equations
+        self.outer = trace.outer
         trace.is_open = False
         # Every traced tensor that is still there refers to the trace: then the cell has stored it somewhere.
-        del new, y, made
+        del new, y, made, traced
         if sys.getrefcount(trace) > _REFERENCES:
             trace.refuse("the cell stores tensors away")
 
@@ -240,11 +233,18 @@ class Capture:
 
     def step(self) -> Step:
         """The equations, in the order in which the cell made them."""
-        for e in self.equations:
+        trace, c = self.trace, len(self.loop.starts)
+        for v, name in zip(trace.values, self.loop.names(), strict=True):
+            v.name = name
+        for v, t in zip(trace.constants, trace.outer, strict=True):
+            v.name = t.name
+        equations = [Equation(prim, tuple(args), kwargs, out) for prim, args, kwargs, out in trace.notes]
+        for e in equations:
             e.out.equation = e
-        return Step(list(self.carry), list(self.xs), self.constants, self.equations, self.new_carry, self.ys, [])
+        return Step(trace.values[:c], trace.values[c:], trace.constants, equations, self.new_carry, self.ys, [])
 
 
+_NOTHING = np.zeros(())
 _REFERENCES = 3  # to a trace: an attribute, a variable and the argument of the function that counts them
 
 
@@ -268,7 +268,7 @@ def capture(loop: Loop, *, named: bool = False) -> Captured:
         forget()
     order, code, reach = loop.order(), loop.code(), Reach(loop.cell)
     dice, before = reach.random_states(), era()
-    first = Capture(loop, order[0], [functools.partial(_given, c) for c in leaves(loop.carry)])
+    first = Capture(loop, order[0], loop.starts.__getitem__)
     if first.reason is not None:
         return Captured(first, first.reason, [first])
     if reach.has_iterator:
@@ -277,13 +277,12 @@ def capture(loop: Loop, *, named: bool = False) -> Captured:
         return Captured(first, "the cell draws random numbers", [first])
     cell = (code, reach.settings)
     loose = any(t.node is None for t in first.outer)  # arrays of which nobody knows whence they came
-    if not named and not loose and cell in first.end.seen and Reach(loop.cell).settings == reach.settings:
+    if not named and not loose and cell in first.end.seen and reach.is_unchanged():
         return Captured(first, None, [])
     if len(order) == 1:
         return Captured(first, "one step is no loop", [first])
-    carry = [functools.partial(first.trace.worked_out, v) for v in first.new_carry]
     with _named_after_variables(code):
-        second = Capture(loop, order[1], carry)
+        second = Capture(loop, order[1], lambda k: first.trace.worked_out(first.new_carry[k]))
     reason = second.reason
     if reason is None and (second.end is not first.end or not _all_same(first, second)):
         reason = "the cell isn't the same function in each step: it has side effects, or draws random numbers"
@@ -299,8 +298,8 @@ def capture(loop: Loop, *, named: bool = False) -> Captured:
         if len(first.end.seen) > _CELLS:
             first.end.seen.clear()
         first.end.seen.add(cell)
-    for one, other in zip(first.equations, second.equations, strict=True):
-        one.out.name = one.out.name or other.out.name
+    for (*_, one), (*_, other) in zip(first.trace.notes, second.trace.notes, strict=True):
+        one.name = one.name or other.name
     return Captured(first, None, [])
 
 
@@ -325,10 +324,6 @@ def _named_after_variables(code: Any) -> Iterator[None]:
     finally:
         if before is None:
             sys.setprofile(None)
-
-
-def _given(t: Tensor) -> Tensor:
-    return t
 
 
 def _all_same(first: Capture, second: Capture) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,11 +11,10 @@ import numpy as np
 
 from ..backward import pull_plain
 from ..ops import getitem, stack
-from ..primitive import Plan, Primitive, record
+from ..primitive import Plan, Primitive
 from ..seal import Seal, find, seal
 from ..tape import Array, Node, Tensor, enable_grad, grad_enabled
 from ..transforms import variable
-from ..tree import flatten
 from .capture import Capture
 from .loop import Loop
 from .program import Derivative, Forward, LoopProgram, Ran
@@ -38,12 +39,10 @@ def program_of(found: Capture) -> LoopProgram:
 
 def compiled(loop: Loop, found: Capture, checkpoint: int | None) -> tuple[Any, Any]:
     """The last carry and the ys. Raises `UntraceableError` if the step can't be compiled."""
-    carry, nest_carry = flatten(loop.carry)
-    xs, _ = flatten(loop.xs)
     program = program_of(found)
-    inputs = [*carry, *xs, *found.outer]
+    inputs = [*loop.starts, *loop.sequences, *found.outer]
     needs = [t.node is not None and t.node.needs_grad for t in inputs]
-    c, x = len(carry), len(xs)
+    c, x = len(loop.starts), len(loop.sequences)
     if not any(needs) or not grad_enabled.get():
         outputs = _forward(program.forward, loop, [t.value for t in inputs], c, x)
         tensors = [Tensor(_apart(v, inputs)) for v in outputs]
@@ -51,7 +50,7 @@ def compiled(loop: Loop, found: Capture, checkpoint: int | None) -> tuple[Any, A
         derivative = program.derivative(tuple(needs[:c]), tuple(needs[c : c + x]), tuple(needs[c + x :]))
         run = _Run(derivative, loop, inputs, program.step, checkpoint)
         tensors = run.recorded()
-    return nest_carry(tensors[:c]), found.nest_ys(tensors[c:])
+    return loop.nest_carry(tensors[:c]), found.nest_ys(tensors[c:])
 
 
 def _forward(forward: Forward, loop: Loop, values: Sequence[Array], c: int, x: int) -> list[Array]:
@@ -95,8 +94,11 @@ class _Cotangents(np.ndarray):
         return self
 
 
+_NO_VALUE = np.empty(0)
+
+
 def _cotangents(parts: dict[int, Any]) -> _Cotangents:
-    made = np.empty(0).view(_Cotangents)
+    made = _NO_VALUE.view(_Cotangents)
     made.parts = parts
     return made
 
@@ -111,6 +113,16 @@ def _output(loop: Any, *, number: int) -> Any:
 
 _SCAN = Plan(Primitive(_scan, "general", lambda ct, run: run.pull(ct)), [0])
 _OUTPUT = Plan(Primitive(_output, "general", [lambda ct, number: _cotangents({number: ct})]), [0])
+
+
+@functools.lru_cache(256)
+def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def _is_finite(x: Array) -> bool:
+    """Whether no element is NaN or infinite: ‖x‖² tells in no time, unless it overflows."""
+    return math.isfinite(np.vdot(x, x)) or bool(np.isfinite(x).all())
 
 
 class _Segment(NamedTuple):
@@ -160,8 +172,7 @@ class _Run:
 
     def recorded(self) -> list[Tensor]:
         """The results as tensors of the tape."""
-        node = record(_SCAN, self.nodes, self.values, np.empty(0), {"run": self})
-        node.seals = (*node.seals, *self.seals)
+        node = Node(_NO_VALUE, True, _SCAN, self.nodes, (self,), self.seals)
         c, tensors = self.carries, []
         depend = {*self.derivative.carry, *(c + i for i in self.derivative.given)}
         for k, v in enumerate(self.outputs):
@@ -173,11 +184,11 @@ class _Run:
         return tensors
 
     def pull(self, ct: _Cotangents) -> tuple[Any, ...]:
-        """The cotangents of all inputs: arrays, or tensors if those that come are tensors."""
+        """The cotangents of the inputs that need one: arrays, or tensors if those that come are tensors."""
         if any(isinstance(part, Tensor) for part in ct.parts.values()):
             return self._pull_unrolled(ct, record=True)
         found = self._pull(ct)
-        if len(ct.parts) < self.count and not all(np.isfinite(np.add.reduce(f, axis=None)) for f in found):
+        if len(ct.parts) < self.count and not all(f is None or _is_finite(f) for f in found):
             # A result that nobody used counted as one with the cotangent 0, and 0 times infinity is NaN.
             return self._pull_unrolled(ct, record=False)
         return found
@@ -209,14 +220,12 @@ class _Run:
         by_constants = derivative.gradients(sums or [], self.constants, once)
         for i, by_constant in zip(derivative.constants, by_constants, strict=True):
             out[c + self.sequences + i] = by_constant
-        pairs = zip(out, self.values, strict=True)
-        return tuple(np.zeros(v.shape, v.dtype) if found is None else np.asarray(found) for found, v in pairs)
+        return tuple([None if found is None else np.asarray(found) for found in out])
 
     def _cotangent(self, ct: _Cotangents, k: int) -> Array:
         """That of the k-th result; if none came, zeros without memory."""
         part = ct.parts.get(k)
-        shape, dtype = self.forms[k]
-        return np.broadcast_to(np.zeros((), dtype), shape) if part is None else part
+        return _zeros(*self.forms[k]) if part is None else part
 
     def _pull_unrolled(self, ct: _Cotangents, *, record: bool) -> tuple[Any, ...]:
         """The same through the unrolled loop; recorded, so that it can be differentiated again."""

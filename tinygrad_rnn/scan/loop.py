@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..ops import asarray, get_default_dtype
 from ..tape import Tensor, no_grad
-from ..tree import NestingError, kind, map_leaves, map_places
+from ..tree import NestingError, flatten, kind, map_leaves, map_places
 
-__all__ = ["Loop", "part_names"]
+__all__ = ["Form", "Loop", "part_names"]
+
+Form: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]  # a shape and a dtype
 
 
 class Loop:
@@ -23,8 +25,10 @@ class Loop:
         if not callable(cell):
             raise TypeError(f"scan: the cell must be a function of a carry and an input, got {type(cell).__name__}")
         self.cell, self.reverse = cell, reverse
-        self.carry = map_places(lambda place, c: _tensor(place, c), carry, "carry")
-        self.xs = map_places(lambda place, x: _tensor(place, x), xs, "xs")
+        self.carry = map_places(_tensor, carry, "carry")
+        self.xs = map_places(_tensor, xs, "xs")
+        self.starts, self.nest_carry = flatten(self.carry)
+        self.sequences, self.nest_x = flatten(self.xs)
         self.length = self._length(length)
 
     def _length(self, length: int | None) -> int:
@@ -33,6 +37,19 @@ class Loop:
                 raise TypeError(f"scan: length must be a whole number, got {length!r}")
             if length < 0:
                 raise ValueError(f"scan: length must not be negative, got {length}")
+        lengths = {x.shape[:1] for x in self.sequences}
+        if () in lengths or len(lengths) > 1:
+            self._refuse_lengths()
+        if not lengths:
+            if length is None:
+                raise ValueError("scan: there are no xs, so length must say how many steps to take")
+            return int(length)
+        ((steps,),) = lengths
+        if length is not None and length != steps:
+            raise ValueError(f"scan: length is {length}, but the xs have {steps} steps")
+        return int(steps)
+
+    def _refuse_lengths(self) -> None:
         found: dict[str, int] = {}
 
         def measure(place: str, x: Tensor) -> None:
@@ -41,21 +58,22 @@ class Loop:
             found[place] = x.shape[0]
 
         map_places(measure, self.xs, "xs")
-        if not found:
-            if length is None:
-                raise ValueError("scan: there are no xs, so length must say how many steps to take")
-            return int(length)
-        if len(set(found.values())) > 1:
-            told = ", ".join(f"{place} has {n}" for place, n in found.items())
-            raise ValueError(f"scan: the xs must have one number of steps, along their first axes; {told}")
-        (steps,) = set(found.values())
-        if length is not None and length != steps:
-            raise ValueError(f"scan: length is {length}, but the xs have {steps} steps")
-        return steps
+        told = ", ".join(f"{place} has {n}" for place, n in found.items())
+        raise ValueError(f"scan: the xs must have one number of steps, along their first axes; {told}")
 
     def order(self) -> range:
         """The steps' indices, in the order in which they are taken."""
         return range(self.length - 1, -1, -1) if self.reverse else range(self.length)
+
+    def forms(self) -> tuple[Form, ...]:
+        """The shapes and dtypes of what the cell is given: the carry's leaves, then those of one step's input."""
+        carry = [(c.shape, c.dtype) for c in self.starts]
+        return (*carry, *[(x.shape[1:], x.dtype) for x in self.sequences])
+
+    def names(self) -> list[str]:
+        """What the cell calls them."""
+        carry, x = self.parameter_names()
+        return part_names(self.carry, carry) + part_names(self.xs, x)
 
     def x(self, i: int) -> Any:
         """The input of the step with index i."""
@@ -73,8 +91,7 @@ class Loop:
             raise TypeError(
                 f"scan: the cell must return a carry that is nested like the one it gets: {error}"
             ) from None
-        map_places(_check_alike, self.carry, "carry", new)
-        return new, map_places(lambda place, leaf: _tensor(place, leaf), y, "y")
+        return new, map_places(_tensor, y, "y")
 
     def no_ys(self) -> Any:
         """The ys of no step at all: what one step would give, on zeros, says their shapes and dtypes."""
@@ -96,7 +113,9 @@ class Loop:
 
 
 def _tensor(place: str, x: Any) -> Tensor:
-    made_of_python_numbers = not isinstance(x, (Tensor, np.ndarray, np.generic))
+    if isinstance(x, Tensor):
+        return x
+    made_of_python_numbers = not isinstance(x, (np.ndarray, np.generic))
     try:
         if made_of_python_numbers and np.asarray(x).dtype.kind == "f":
             return asarray(x, get_default_dtype())
@@ -105,19 +124,17 @@ def _tensor(place: str, x: Any) -> Tensor:
         raise type(error)(f"scan: {place}: {error}") from None
 
 
-def _renewed(place: str, old: Tensor, new: Any) -> Tensor:
+def _renewed(place: str, old: Tensor, new: Any) -> Any:
     if new is None or isinstance(new, (tuple, list, dict)):
         raise NestingError(f"a tensor against {kind(new)} at {place}")
-    return _tensor(place, new)
-
-
-def _check_alike(place: str, old: Tensor, new: Tensor) -> None:
+    new = _tensor(place, new)
     if new.shape != old.shape:
         raise ValueError(
             f"scan: {place} must keep its shape from step to step; it goes from {old.shape} to {new.shape}"
         )
     if new.dtype != old.dtype:
         raise TypeError(f"scan: {place} must keep its dtype from step to step; it goes from {old.dtype} to {new.dtype}")
+    return new
 
 
 def part_names(tree: Any, name: str) -> list[str]:

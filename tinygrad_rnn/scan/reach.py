@@ -8,24 +8,25 @@ those of what is found there.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import operator
 import random
 import types
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..tape import Lifted, Tensor
+from ..tape import Tensor
 
 __all__ = ["Reach"]
 
 _LIMIT = 400  # objects
 _SMALL = 100  # numbers of an array
 _OURS = __name__.split(".")[0]
-_PLAIN = (float, int, str, bytes, bool, type(None), np.generic, np.dtype, operator.attrgetter, operator.itemgetter)
+_OURS_DOT = f"{_OURS}."
+_FAMILIAR = ("numpy", "math", _OURS)  # modules that aren't looked into
+_PLAIN = frozenset({float, int, str, bytes, bool, type(None), operator.attrgetter, operator.itemgetter})
 
 
 class Reach:
@@ -37,62 +38,83 @@ class Reach:
 
     def __init__(self, cell: Any) -> None:
         self.generators: list[Any] = []
-        self.draws = True
+        self.draws = False
         self.has_iterator = False
-        settings: list[Hashable] = []
-        known = True
+        self.is_known = True
+        self._read: list[tuple[Callable[[Any], Sequence[Any]], Any, Sequence[Any]]] = []
+        settings: list[Any] = []
         seen: set[int] = set()
-        names: set[str] = set()
+        names: frozenset[str] = frozenset()
         modules: list[types.ModuleType] = []
         waiting = [cell]
         while waiting or modules:
             if not waiting:  # what of a module the code could have named
                 module = modules.pop()
-                if id(module) not in seen and module.__name__.split(".")[0] not in ("numpy", "math", _OURS):
+                if id(module) not in seen and module.__name__.split(".")[0] not in _FAMILIAR:
                     seen.add(id(module))
-                    waiting += [vars(module)[n] for n in names if n in vars(module)]
+                    waiting += self._look(functools.partial(_named, names), module)
                 continue
             x = waiting.pop()
-            if isinstance(x, Tensor):
-                node = None if isinstance(x, Lifted) else x.node
-                settings.append(None if node is None else node.index)
+            kind = type(x)
+            if kind is Tensor:
+                settings.append(None if x.node is None else x.node.index)
                 continue
-            if isinstance(x, np.ndarray):  # a counter, perhaps; that of a larger one is looked at when it is used
-                settings.append(x.tobytes() if x.size <= _SMALL and x.dtype.kind != "O" else None)
+            if kind in _PLAIN:
+                settings.append((kind, repr(x)))
                 continue
             if isinstance(x, types.ModuleType):
                 modules.append(x)
                 continue
-            if isinstance(x, _PLAIN):
-                settings.append((type(x), repr(x)))
-                continue
             if id(x) in seen:
                 continue
             seen.add(id(x))
-            settings.append(x.__code__ if isinstance(x, types.FunctionType) else x if isinstance(x, type) else type(x))
             if len(seen) > _LIMIT:
-                known = False
+                self.is_known = False
                 break
-            if isinstance(x, (np.random.Generator, np.random.RandomState, random.Random)):
+            if kind is types.FunctionType:
+                settings.append(x.__code__)
+                if not hasattr(x, "primitive"):
+                    waiting += self._look(_parts, x)
+                    if not _is_ours(x):
+                        more = _names(x.__code__)
+                        names, self.draws = names | more, self.draws or _can_draw(more)
+            elif isinstance(x, np.ndarray):  # a counter, perhaps; that of a larger one is looked at when it is used
+                is_small = x.size <= _SMALL and x.dtype.kind != "O"
+                settings.append(self._look(np.ndarray.tobytes, x) if is_small else None)
+            elif isinstance(x, (np.generic, np.dtype)):
+                settings.append((kind, repr(x)))
+            elif isinstance(x, Tensor):
+                settings.append(None)
+            elif isinstance(x, type):
+                settings.append(x)
+            elif isinstance(x, (np.random.Generator, np.random.RandomState, random.Random)):
                 self.generators.append(x)
-                known = False
-            elif isinstance(x, type) or hasattr(x, "primitive"):
-                continue
-            elif isinstance(x, types.FunctionType) and (x.__module__ or "").split(".")[0] == _OURS:
-                waiting += _contents(x)
+                self.is_known, self.draws = False, True
             elif hasattr(x, "__next__"):
                 self.has_iterator = True
             else:
-                if isinstance(x, types.FunctionType):
-                    names |= _names(x.__code__)
-                parts = list(_parts(x))
+                settings.append(kind)
+                if hasattr(x, "primitive"):
+                    continue
+                parts = self._look(_parts, x)
                 waiting += parts
-                known = known and (bool(parts) or isinstance(x, (tuple, list, dict, types.FunctionType)))
+                self.is_known &= bool(parts) or isinstance(x, (tuple, list, dict))
                 if isinstance(x, (list, dict, set)):  # may be changed by the cell, and not be seen to
-                    known = known and not any(isinstance(p, (float, int)) for p in parts)
+                    self.is_known &= not any(isinstance(p, (float, int)) for p in parts)
         self.settings = tuple(settings)
-        self.is_known = known
-        self.draws = bool(self.generators) or any(name.startswith("rand") for name in names)
+
+    def _look(self, read: Callable[[Any], Sequence[Any]], x: Any) -> Any:
+        found = read(x)
+        self._read.append((read, x, found))
+        return found
+
+    def is_unchanged(self) -> bool:
+        """Whether everything there still refers to the very same objects, and arrays hold the same bytes."""
+        for read, x, found in self._read:
+            now = read(x)
+            if len(now) != len(found) or not all(map(operator.is_, now, found)):
+                return False
+        return True
 
     def random_states(self) -> list[Any]:
         """The states of the generators of random numbers, of Python's and NumPy's own if it could draw from them."""
@@ -108,40 +130,60 @@ class Reach:
         return states
 
 
-def _parts(x: Any) -> Iterator[Any]:
-    """What an object refers to."""
+def _parts(x: Any) -> Sequence[Any]:
+    """What an object refers to; of a function of this package, its closure only."""
+    parts: list[Any]
+    if isinstance(x, types.FunctionType):
+        parts = _contents(x) if x.__closure__ else []
+        if not _is_ours(x):
+            parts += x.__defaults__ or ()
+            parts += (x.__kwdefaults__ or {}).values()
+            parts += _named(_names(x.__code__), x)
+        return parts
     if isinstance(x, (tuple, list, set, frozenset)):
-        yield from x
-    elif isinstance(x, dict):
-        yield from x.values()
-    elif isinstance(x, types.MethodType):
-        yield from (x.__self__, x.__func__)
-    elif isinstance(x, functools.partial):
-        yield from (x.func, *x.args, *x.keywords.values())
-    elif isinstance(x, types.BuiltinFunctionType):
-        yield x.__self__
-    elif isinstance(x, types.FunctionType):
-        yield from _contents(x)
-        yield from x.__defaults__ or ()
-        yield from (x.__kwdefaults__ or {}).values()
-        yield from (x.__globals__[n] for n in _names(x.__code__) if n in x.__globals__)
-    else:
-        yield from (
-            f for f in (type(x).__call__, getattr(type(x), "forward", None)) if isinstance(f, types.FunctionType)
-        )
-        yield from getattr(x, "__dict__", {}).values()
-        for name in getattr(type(x), "__slots__", ()):
-            yield getattr(x, name, None)
+        return tuple(x)
+    if isinstance(x, dict):
+        return tuple(x.values())
+    if isinstance(x, types.MethodType):
+        return (x.__self__, x.__func__)
+    if isinstance(x, functools.partial):
+        return (x.func, *x.args, *x.keywords.values())
+    if isinstance(x, types.BuiltinFunctionType):
+        return (x.__self__,)
+    kind = type(x)
+    parts = [f for f in (kind.__call__, getattr(kind, "forward", None)) if isinstance(f, types.FunctionType)]
+    parts += getattr(x, "__dict__", {}).values()
+    parts += [getattr(x, name, None) for name in getattr(kind, "__slots__", ())]
+    return parts
 
 
-def _names(code: types.CodeType) -> set[str]:
+def _is_ours(function: types.FunctionType) -> bool:
+    return (function.__module__ or "").startswith(_OURS_DOT)
+
+
+@functools.lru_cache(1000)
+def _names(code: types.CodeType) -> frozenset[str]:
     """The global names that code reads, and the code of functions and comprehensions in it."""
-    return set(code.co_names).union(*[_names(c) for c in code.co_consts if isinstance(c, types.CodeType)])
+    return frozenset(code.co_names).union(*[_names(c) for c in code.co_consts if isinstance(c, types.CodeType)])
+
+
+@functools.lru_cache(1000)
+def _can_draw(names: frozenset[str]) -> bool:
+    """Whether code with these names may draw from Python's or NumPy's own random generator."""
+    return any(name.startswith("rand") for name in names)
+
+
+def _named(names: frozenset[str], x: types.ModuleType | types.FunctionType) -> list[Any]:
+    """What the names mean in a module, or to a function."""
+    known = x.__globals__ if isinstance(x, types.FunctionType) else vars(x)
+    return [known[n] for n in names if n in known]
 
 
 def _contents(function: types.FunctionType) -> list[Any]:
     contents = []
     for c in function.__closure__ or ():
-        with contextlib.suppress(ValueError):  # not yet set
+        try:
             contents.append(c.cell_contents)
+        except ValueError:  # not yet set
+            contents.append(None)
     return contents

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 
 from ..tape import Lifted
-from ..tree import leaves
 from ..watch import watchers
 from .capture import capture
 from .compiled import compiled
@@ -97,6 +96,6 @@ def why_unrolled(loop: Loop) -> str | None:
         return "there are no steps"
     if watchers.get():
         return "somebody watches every operation"
-    if any(isinstance(t, Lifted) for t in (*leaves(loop.carry), *leaves(loop.xs))):
+    if any(isinstance(t, Lifted) for t in (*loop.starts, *loop.sequences)):
         return "its arguments carry tangents, stand for many examples, or are of a loop around it"
     return None

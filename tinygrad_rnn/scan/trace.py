@@ -344,14 +344,14 @@ def _numbers(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 def frozen(x: Any) -> Hashable:
     """A setting as something that can be looked up: equal for equal settings only."""
-    if isinstance(x, dict):
-        return tuple([(k, frozen(v)) for k, v in x.items()])
-    if isinstance(x, (tuple, list)):
-        return (type(x), *[frozen(v) for v in x])
     if isinstance(x, slice):
         return (slice, x.start, x.stop, x.step)
+    if isinstance(x, dict):
+        return tuple(zip(x, map(frozen, x.values()), strict=True))
+    if isinstance(x, (tuple, list)):
+        return (type(x), *map(frozen, x))
     if isinstance(x, np.ndarray):
         return (x.shape, x.dtype, x.tobytes())
-    if isinstance(x, (float, int, bool)):
+    if isinstance(x, (float, int)):
         return (type(x), repr(x))
     return x  # type: ignore[no-any-return]

@@ -1,0 +1,134 @@
+"""What a cell can get at: whether it is what it was, and what there is among it that no two runs can show."""
+
+import functools
+import itertools
+import random
+import types
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import nn
+from tinygrad_rnn.scan.reach import Reach
+
+factor = 0.5
+
+
+class Scaled:
+    """A cell with attributes."""
+
+    def __init__(self):
+        self.scale, self.inner = 0.5, SlotsOnly()
+
+    def __call__(self, h, x):
+        return tg.tanh(h * self.scale * factor), x
+
+
+class SlotsOnly:
+    __slots__ = ("by",)
+
+    def __init__(self):
+        self.by = 2.0
+
+
+def surroundings():
+    weights = [tg.tensor(np.ones(3), requires_grad=True), tg.tensor(np.zeros(3), requires_grad=True)]
+    return types.SimpleNamespace(weights=weights, count=1, array=np.zeros(3), table={"a": 1.5}, cell=Scaled(), more=())
+
+
+def cell_in(s, by=2.0):
+    return lambda h, x: (tg.tanh(h * s.weights[0] * by) + s.array * s.table["a"], s.cell(h, x))
+
+
+def set_global(value):
+    global factor
+    factor = value
+
+
+CHANGES = {
+    "a weight replaced": lambda s: s.weights.__setitem__(0, s.weights[1]),
+    "a list that grows": lambda s: s.weights.append(None),
+    "a number counted up": lambda s: setattr(s, "count", s.count + 1),
+    "a small array, written to": lambda s: s.array.__iadd__(1),
+    "an entry of a dictionary": lambda s: s.table.update(a=2.5),
+    "another entry": lambda s: s.table.update(b=2.5),
+    "an attribute of an object in reach": lambda s: setattr(s.cell, "scale", 0.25),
+    "a slot": lambda s: setattr(s.cell.inner, "by", 3.0),
+    "a new attribute": lambda s: setattr(s.cell, "extra", 1),
+    "a global name": lambda s: set_global(0.25),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
+def test_a_change_in_reach_is_seen(change):
+    s = surroundings()
+    for cell in (cell_in(s), functools.partial(cell_in(s)), [cell_in(s)]):
+        reach = Reach(cell)
+        assert reach.is_unchanged()
+        assert Reach(cell).settings == reach.settings
+    change(s)
+    try:
+        assert not reach.is_unchanged()
+        assert Reach(cell).settings != reach.settings
+    finally:
+        set_global(0.5)
+
+
+def test_a_variable_that_is_changed_from_within():
+    count = 0
+
+    def cell(h, x):
+        nonlocal count
+        count += 1
+        return h, x
+
+    reach = Reach(cell)
+    assert reach.is_unchanged()
+    cell(0, 0)
+    assert not reach.is_unchanged()
+
+
+def test_defaults_and_keywords_of_a_function():
+    def cell(h, x, by=(1, [2]), *, scale=3.0):
+        return h * by[0], x * scale
+
+    reach = Reach(cell)
+    cell.__defaults__[0][1].append(3)
+    assert not reach.is_unchanged()
+    reach = Reach(cell)
+    cell.__kwdefaults__["scale"] = 4.0
+    assert not reach.is_unchanged()
+
+
+def test_layers_and_this_package_s_modules_are_looked_into_without_end():
+    lstm = nn.LSTMCell(3, 4, rng=0)
+    reach = Reach(lambda h, x: (lstm(x, h), tg.tanh(h)))
+    assert reach.is_known
+    assert not reach.draws
+    assert reach.is_unchanged()
+    lstm.training = False
+    assert not reach.is_unchanged()
+
+
+def test_generators_and_iterators():
+    rng, steps = np.random.default_rng(0), itertools.count()
+    reach = Reach(lambda h, x: (h * rng.normal(), x))
+    assert (reach.generators, reach.is_known, reach.draws) == ([rng], False, True)
+    before = reach.random_states()
+    assert reach.random_states() == before
+    rng.normal()
+    assert reach.random_states() != before
+    assert Reach(lambda h, x: (h / next(steps), x)).has_iterator
+    reach = Reach(lambda h, x: (h * random.random(), x))
+    before = reach.random_states()
+    random.random()
+    assert reach.random_states() != before
+
+
+@pytest.mark.parametrize("value", [np.float64(0.5), np.dtype("f4"), 0.5, "text", None, print, tg.tanh, Scaled, (), {}])
+def test_what_has_no_parts(value):
+    reach = Reach(lambda h, x: (value, x))
+    assert reach.is_known
+    assert reach.is_unchanged()
+    assert not reach.generators
