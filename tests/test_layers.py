@@ -14,7 +14,7 @@ ROOT = Path(tinygrad_rnn.__file__).parent
 
 # Row by row. A module may import from its own row as long as that makes no circle; a package stands for what is in it.
 LAYERS = [
-    ["seal", "setting", "turned"],
+    ["heap", "seal", "setting", "turned"],
     ["scope"],
     ["tape"],
     ["tree", "watch"],

@@ -9,6 +9,7 @@ from . import autograd, nn, ops, random
 from .batching import vmap
 from .check import GradientError, check_grads
 from .checkpoint import checkpoint
+from .heap import keep_freed_memory
 from .jacobian import hessian, jacobian
 from .ops import (
     abs,
@@ -303,6 +304,8 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+keep_freed_memory()
 
 # What training doesn't need is imported when it is first asked for: the drawing alone takes as long as NumPy.
 _LATE = {

@@ -163,9 +163,6 @@ def slotted(step: Step, levels: Mapping[Var, int], known: Mapping[Var, Var]) -> 
     return Slotted(pruned(renewed), made.rows, made.slots)
 
 
-_NARROW = 8  # numbers: parts of fewer aren't worth it
-
-
 def _widths(step: Step, levels: Mapping[Var, int], known: Mapping[Var, Var]) -> dict[Var, int]:
     """The values that can be slotted, and W."""
     found, uses = levels_of(step, levels), uses_of(step)
@@ -186,7 +183,7 @@ def _widths(step: Step, levels: Mapping[Var, int], known: Mapping[Var, Var]) -> 
                 return False
         elif made is None or not (writes(made.prim) or _is_cut_of(made, widths)):
             return False
-        return _NARROW <= width < v.shape[-1] and all(follows(u, v, width) for u in uses.get(v, ()))
+        return 0 < width < v.shape[-1] and all(follows(u, v, width) for u in uses.get(v, ()))
 
     def follows(u: Equation | None, v: Var, width: int) -> bool:
         if u is None:
