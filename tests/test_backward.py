@@ -175,6 +175,24 @@ def test_empty_tensors():
     assert x.grad.shape == (0, 3)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("lead", [(), (0,), (7,), (3, 5), (4, 1, 3)])
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray])
+def test_what_was_broadcast_in_front_gets_the_sum(lead, dtype, layout):
+    b, x = leaf([1.0, 2.0], dtype=dtype), leaf(np.zeros((*lead, 2)), dtype=dtype)
+    ct = layout(np.random.default_rng(0).integers(-9, 9, (*lead, 2)).astype(dtype))
+    (x + b).backward(ct)
+    np.testing.assert_array_equal(b.grad, ct.sum(axis=tuple(range(len(lead)))))
+    assert b.grad.dtype == dtype
+    assert parts_apart(b.grad, x.grad, ct)
+
+
+def test_a_sum_over_what_was_broadcast_keeps_infinities_to_their_columns():
+    b = leaf([1.0, 2.0, 3.0])
+    (b + np.zeros((2, 3))).backward(np.array([[math.inf, 1.0, math.nan], [1.0, 2.0, 3.0]]))
+    np.testing.assert_array_equal(b.grad, [math.inf, 3.0, math.nan])
+
+
 def test_mixed_dtypes_each_gradient_in_its_own():
     x, y = leaf([1.0, 2.0], dtype=np.float32), leaf([3.0, 4.0])
     z = x * y

@@ -65,7 +65,7 @@ def cotangent_for(what: str, output: Tensor, cotangent: npt.ArrayLike | Tensor |
                 f"{what} can be left out only for a scalar, and this tensor has shape {output.shape}: "
                 "give one of that shape, or reduce the tensor first, for instance with .sum()"
             )
-        return Tensor(np.ones((), output.dtype))
+        return Tensor(np.array(1, output.dtype))
     ct = cotangent if isinstance(cotangent, Tensor) else Tensor(np.asarray(cotangent))
     if ct.shape != output.shape:
         raise ValueError(f"{what} must have the tensor's shape {output.shape}, got {ct.shape}")
@@ -210,11 +210,20 @@ def fitted(ct: Any, node: Any) -> Any:
         lead = ct.ndim - len(node.shape)
         stretched = [lead + i for i, n in enumerate(node.shape) if lead >= 0 and n == 1 != ct.shape[lead + i]]
         kept = [n for i, n in enumerate(node.shape) if lead + i not in stretched]
-        summed = ct.sum(axis=(*range(lead), *stretched)) if lead >= 0 else ct
+        summed = _sum_over(ct, lead, stretched) if lead >= 0 else ct
         if lead < 0 or list(summed.shape) != kept:
             raise RuntimeError(f"backward: a rule gave a cotangent of shape {ct.shape} to {node}")
-        ct = summed.reshape(node.shape)
+        ct = summed if summed.shape == node.shape else summed.reshape(node.shape)
     return ct if ct.dtype == node.dtype else ct.astype(node.dtype)
+
+
+def _sum_over(ct: Any, lead: int, stretched: list[int]) -> Any:
+    """Σ ct over `lead` axes in front and those stretched."""
+    if type(ct) is np.ndarray and ct.ndim == lead + 1 and lead and not stretched and ct.flags.c_contiguous:
+        # A bias is the weight of an input that is always 1: as a product, its gradient is faster and more exact.
+        rows = ct.reshape((math.prod(ct.shape[:lead]), ct.shape[lead]))
+        return np.ones(len(rows), ct.dtype) @ rows
+    return ct.sum(axis=(*range(lead), *stretched))
 
 
 def _as_tensors(node: Node, plan: Plan) -> list[Any]:
@@ -237,7 +246,7 @@ def _leading_to(wanted: set[Node] | None, roots: Sequence[Node], since: int) -> 
     while stack:
         node = stack.pop()
         for parent in node.parents if node.index >= since else ():
-            if parent is not None and parent not in seen and parent.needs_grad:
+            if parent is not None and parent.needs_grad and parent not in seen:
                 seen.add(parent)
                 stack.append(parent)
     order = sorted(seen, key=attrgetter("index"))

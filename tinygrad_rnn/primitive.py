@@ -73,7 +73,7 @@ class Lowering:
         values: the same function in simpler operations, whose derivatives aren't to be used.
         algebra: its part in sums and products, which may be regrouped.
         part: of `(keywords, shape of x)`: which part of x it is, if it is one along one axis: `(axis, start, stop)`.
-        view: the result shares memory with the argument, always.
+        view: the result shares memory with the argument: always, or of `keywords`: whether it does.
         pieces: of `(keywords, shapes)`: where its arguments are, side by side, in the result, if that is all there is.
         rows: a product that treats every row of its first argument alike, on as many leading axes as it has.
         scaled: of `(y, s)`: the y whose product has its columns multiplied by s, a number or a vector.
@@ -85,7 +85,7 @@ class Lowering:
     values: Callable[..., Any] | None = None
     algebra: Literal["sum", "difference", "product", "negative"] | None = None
     part: Callable[[dict[str, Any], Shape], Part | None] | None = None
-    view: bool = False
+    view: bool | Callable[[dict[str, Any]], bool] = False
     pieces: Callable[[dict[str, Any], Sequence[Shape]], list[Part] | None] | None = None
     rows: bool = False
     scaled: Callable[[Any, Any], Any] | None = None
@@ -307,11 +307,11 @@ def record(
     for name in plan.extras:
         kept = kwargs[name] if name in kwargs else plan.primitive.residual(name, values, out, kwargs)
         saved.append(kept)
-        if name in plan.primitive.arguments:  # all of a variadic primitive's
-            owners = [(i, _outside(parent, v)) for i, (parent, v) in enumerate(zip(parents, values, strict=True))]
-        else:
-            owners = [(-2, kept)]
-        seals += [_sealed(owner, plan, parents, i) for i, owner in owners if type(owner) is np.ndarray]
+        if type(kept) is np.ndarray:
+            seals.append(_sealed(kept, plan, parents, -2))
+        elif name in plan.primitive.arguments:  # all of a variadic primitive's
+            owners = [_outside(parent, v) for parent, v in zip(parents, values, strict=True)]
+            seals += [_sealed(a, plan, parents, i) for i, a in enumerate(owners) if type(a) is np.ndarray]
     return Node(out, True, plan, parents, saved, seals, origin)
 
 

@@ -145,6 +145,33 @@ def test_log_softmax_keeps_its_digits():
     assert_allclose(tg.log_softmax(np.array([1e5, 1e5 - 40.0]))[1], -40.0, rtol=1e-15)
 
 
+@pytest.mark.parametrize("n", [1, 2, 64, 2000])
+@pytest.mark.parametrize("spread", [1, 30])
+@pytest.mark.parametrize("height", [0, 5, 70, 1000, -1, -90, -1000])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_at_any_height_as_in_extended_precision(dtype, height, spread, n):
+    """Where every Σ e^x is in range nothing is shifted; else all rows are."""
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(20, n)) * spread + height).astype(dtype)
+    x[0] -= dtype(height)
+    labels = rng.integers(0, n, 20)
+    exact = x - np.max(x, -1, keepdims=True).astype(np.longdouble)
+    exact -= np.log(np.sum(np.exp(exact), -1, keepdims=True))
+    eps = np.finfo(dtype).eps
+    # x − max x is rounded, and so e to it is off by that much.
+    assert_allclose(tg.softmax(x), np.exp(exact), rtol=(8 + 2 * spread) * eps, atol=np.finfo(dtype).tiny / eps)
+    assert_allclose(tg.log_softmax(x), exact, rtol=8 * eps, atol=8 * eps)
+    assert_allclose(ops.cross_entropy(x, labels), -exact[np.arange(20), labels], rtol=4 * eps, atol=4 * eps)
+    assert_allclose(tg.logsumexp(x, 1), (x - exact)[:, 0], rtol=2 * eps, atol=2 * eps)
+
+
+def test_a_share_too_small_for_a_number_costs_the_others_nothing():
+    x = np.array([[80.0, 60.0], [0.0, -200.0]], np.float32)
+    want = np.log1p(np.exp(np.array([-20.0, 200.0]))) * [1, 1]
+    assert_allclose(ops.cross_entropy(x, [0, 1]), want, rtol=1e-6, atol=1e-7)
+    assert_allclose(tg.log_softmax(x)[:, 0], [0, 0], atol=1e-7)
+
+
 @pytest.mark.parametrize("dtype", [int, np.uint8, bool])
 @pytest.mark.parametrize("f", [tg.softmax, tg.log_softmax, tg.logsumexp, lambda x: functional.cross_entropy(x, 1)])
 def test_the_softmax_family_takes_integers(f, dtype):
@@ -165,7 +192,10 @@ def test_cross_entropy_of_an_impossible_label():
 LABELS = np.array([2, 0, 1, 2])
 
 
-@pytest.mark.parametrize("labels", [LABELS, tg.tensor(LABELS), LABELS.tolist(), LABELS.astype(np.uint8)])
+KINDS = [LABELS, tg.tensor(LABELS), LABELS.tolist(), *[LABELS.astype(kind) for kind in (np.uint8, np.uint64, ">i4")]]
+
+
+@pytest.mark.parametrize("labels", KINDS)
 def test_labels_may_be_arrays_tensors_or_lists(labels):
     x = np.random.default_rng(0).normal(size=(4, 3))
     want = functional.cross_entropy(x, LABELS)
@@ -211,6 +241,13 @@ def test_labels_in_two_batches_at_once_and_in_forward_mode():
     hessians = tg.vmap(lambda z, v, y: tg.hvp(lambda z: ops.cross_entropy(z, y).sum(), z, v))(z, dz, labels)
     p = tg.softmax(z)
     assert_allclose(hessians.data, p * (dz - np.sum(p * dz, -1, keepdims=True)), rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("label", [-1, 3, np.int8(-128), np.uint64(2**64 - 1), np.int64(-(2**63))])
+def test_labels_out_of_range(label):
+    labels = np.array([1, label], np.asarray(label).dtype)
+    with pytest.raises(ValueError, match=rf"labels must lie in 0 … 2, got {labels.min()} … {labels.max()}"):
+        ops.cross_entropy(np.zeros((2, 3)), labels)
 
 
 def test_wrong_labels_inside_vmap():

@@ -150,7 +150,7 @@ def _inner_x(ct: Any, y: Any) -> Any:
 def _inner_y(ct: Any, x: Any) -> Any:
     if ct.ndim == x.ndim == 2:
         return _transpose(ct) @ x
-    return (_transpose(_beside(ct, x)) @ _rows(x)).reshape((*ct.shape[x.ndim - 1 :], x.shape[-1]))
+    return _shaped(_transpose(_beside(ct, x)) @ _rows(x), (*ct.shape[x.ndim - 1 :], x.shape[-1]))
 
 
 def _pooled_inner_x(cts: list[Any], ys: list[Any]) -> Any:
@@ -163,9 +163,13 @@ def _pooled_inner_x(cts: list[Any], ys: list[Any]) -> Any:
 
 def _pooled_inner_y(cts: list[Any], xs: list[Any]) -> Any:
     rows = _transpose(concatenate([_beside(ct, x) for ct, x in zip(cts, xs, strict=True)]))
-    shape = (*cts[0].shape[xs[0].ndim - 1 :], xs[0].shape[-1])
     out = rows @ concatenate([_rows(x) for x in xs])
-    return out if out.shape == shape else out.reshape(shape)
+    return _shaped(out, (*cts[0].shape[xs[0].ndim - 1 :], xs[0].shape[-1]))
+
+
+def _shaped(x: Any, shape: tuple[int, ...]) -> Any:
+    """x itself if it has the shape: of a view the tape would make a copy before it gives it away."""
+    return x if x.shape == shape else x.reshape(shape)
 
 
 def _beside(ct: Any, x: Any) -> Any:

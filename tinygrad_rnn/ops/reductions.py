@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from ..primitive import primitive, shape_of
 from ..tape import Lifted, Tensor
 from .cumulative import _others
 from .elementwise import astype, sqrt, square, subtract, where
-from .shapes import _axes, _axis, broadcast_to, inward, reshape, transpose
+from .shapes import _axes, _axis, _broadcast_to, inward, reshape, transpose
 
 __all__ = ["amax", "amin", "argmax", "argmin", "max", "mean", "min", "prod", "std", "sum", "var"]
 
@@ -31,7 +30,7 @@ def _over(what: str, x: ArrayLike, axis: Axis) -> tuple[int, ...]:
 
 def _restore(reduced: Any, x_shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
     """A reduced array with its lost axes back, of length 1."""
-    return reshape(reduced, tuple(1 if i in axis else n for i, n in enumerate(x_shape)))
+    return reduced.reshape(tuple([1 if i in axis else n for i, n in enumerate(x_shape)]))
 
 
 def _count(x: ArrayLike, axis: tuple[int, ...]) -> int:
@@ -44,7 +43,7 @@ def _count(x: ArrayLike, axis: tuple[int, ...]) -> int:
 
 @primitive(
     "linear",
-    [lambda ct, x_shape, axis: broadcast_to(_restore(ct, x_shape, axis), x_shape)],
+    [lambda ct, x_shape, axis: _broadcast_to(_restore(ct, x_shape, axis), shape=x_shape)],
     batch=lambda x, axis, keepdims: sum(x, inward(axis), keepdims),
 )
 def _sum(x: ArrayLike, *, axis: tuple[int, ...], keepdims: bool) -> Any:
@@ -58,7 +57,7 @@ def sum(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def _mean_rule(ct: Any, x_shape: Any, axis: Any, count: float) -> Any:
     share = 1 / count if count else math.nan  # as a factor: in float16 a large count would overflow
-    return broadcast_to(_restore(ct, x_shape, axis) * share, x_shape)
+    return _broadcast_to(_restore(ct, x_shape, axis) * share, shape=x_shape)
 
 
 def _mean_batch(x: Any, axis: Any, keepdims: bool, count: float) -> Any:
@@ -70,9 +69,12 @@ def _mean(x: ArrayLike, *, axis: tuple[int, ...], keepdims: bool, count: float) 
     x = np.asarray(x)
     # NumPy's choice: float16 is added up in float32, where a long sum doesn't overflow, and integers in float64.
     wide = np.float32 if x.dtype.char == "e" else np.float64 if x.dtype.kind in "iub" else None
-    total = _add_up(x, axis=axis, keepdims=keepdims, dtype=wide)
-    with contextlib.nullcontext() if count else np.errstate(divide="ignore", invalid="ignore"):  # of nothing: 0/0
-        mean = np.divide(total, count)
+    total = _add_up(x, axis, wide, None, keepdims)
+    if count:
+        mean = total / count
+    else:
+        with np.errstate(divide="ignore", invalid="ignore"):  # of nothing: 0/0
+            mean = np.divide(total, count)
     return mean.astype(x.dtype) if x.dtype.char == "e" else mean
 
 

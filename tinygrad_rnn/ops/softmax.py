@@ -1,4 +1,4 @@
-"""Softmax, its logarithm, and the loss made of it. All are shifted by the maximum, so that no exponential overflows."""
+"""Softmax, its logarithm, and the loss made of it, shifted by the maximum where exponentials would leave the range."""
 
 from __future__ import annotations
 
@@ -9,31 +9,56 @@ from numpy.typing import ArrayLike
 
 from ..primitive import primitive, shape_of
 from ..tape import Array, Lifted, Tensor
-from .elementwise import astype, exp, multiply
+from .elementwise import exp, multiply
+from .products import _rows
 from .reductions import Axis, _over, _restore, sum
-from .shapes import expand_dims, inward
+from .shapes import _axis, expand_dims, inward, moveaxis
 
 __all__ = ["cross_entropy", "log_softmax", "logsumexp", "softmax"]
 
 
-def _shifted(x: ArrayLike, axis: tuple[int, ...]) -> tuple[Array, Array]:
-    """x − max x, and max x. Where that is infinite, the difference is NaN."""
-    x = np.asarray(x)
-    if x.dtype.kind != "f":
-        x = x.astype(float)
-    top = np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+def _exponentials(x: Array, axis: tuple[int, ...]) -> tuple[Array, Array, Array, Array | float]:
+    """x − s, e^(x − s) in an array of its own, Σ e^(x − s) over the axes, and the shift s.
+
+    s is 0 if every Σ e^x is finite and not below ½: then no term has overflowed, and a share in the sum that its term's
+    underflow has spoilt is no normal number either. To see that takes less time than the maxima of many short rows, and
+    e^x itself is more exact. Else s is max x over the axes; where that is infinite, x − s is NaN. float16 is worked out
+    in float32, where the sum of 100,000 classes doesn't overflow.
+    """
+    top: Array | float = 0.0
+    wide = np.float32 if x.dtype.char == "e" else None
     with np.errstate(over="ignore", invalid="ignore"):
-        return x - top, top
+        e = np.asarray(np.exp(x, order="C", dtype=wide))
+        total = _total(e, axis)
+        if not (total.min(initial=1) >= 0.5 and total.max(initial=1) < np.inf):
+            top = np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+            x = x - top
+            e = np.asarray(np.exp(x, order="C", dtype=wide))
+            total = _total(e, axis)
+    return x, e, total, top
 
 
 def _total(e: Array, axis: tuple[int, ...]) -> Array:
-    """The sum of exponentials; of float16 in float32, where that of 100,000 classes doesn't overflow."""
-    return np.add.reduce(e, axis=axis, keepdims=True, dtype=np.float32 if e.dtype.char == "e" else None)
+    """Σ e over the axes, kept with length 1. Many short rows are multiplied by ones: NumPy adds up each by itself."""
+    if axis == (e.ndim - 1,) and e.shape[-1] <= 256:  # the sum of a long one is more exact in NumPy's way
+        total: Array = _rows(e).dot(np.ones(e.shape[-1], e.dtype)).reshape(*e.shape[:-1], 1)
+        return total
+    return np.add.reduce(e, axis=axis, keepdims=True)
 
 
-def _log_total(shifted: Array, axis: tuple[int, ...]) -> Array:
-    with np.errstate(divide="ignore"):  # of nothing it is log 0 = −∞
-        return np.log(_total(np.exp(shifted), axis))
+def _log_share(x: Array, e: Array, total: Array, places: Any = ...) -> Array:
+    """log(e / Σ e) of e at some places: x − log Σ e, but that loses the digits of a share near 1 where x is large."""
+    share: Array = e[places] / total
+    least = 2.0 ** (8 - np.finfo(e.dtype).maxexp)
+    if share.min(initial=1) > least:
+        return np.log(share)
+    with np.errstate(divide="ignore"):  # what is smaller has lost its digits itself
+        return np.where(share > least, np.log(share), x[places] - np.log(total))
+
+
+def _floats(x: ArrayLike) -> Array:
+    x = np.asarray(x)
+    return x if x.dtype.kind == "f" else x.astype(float)
 
 
 @primitive(
@@ -42,9 +67,12 @@ def _log_total(shifted: Array, axis: tuple[int, ...]) -> Array:
     batch=lambda x, axis, keepdims: logsumexp(x, inward(axis), keepdims),
 )
 def _logsumexp(x: ArrayLike, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    shifted, top = _shifted(x, axis)
-    out = np.where(np.isinf(top), top, _log_total(shifted, axis) + top).astype(top.dtype)
-    return out if keepdims else np.squeeze(out, axis)
+    x = _floats(x)
+    _, _, total, top = _exponentials(x, axis)
+    with np.errstate(divide="ignore"):  # of nothing it is log 0 = −∞
+        out = np.log(total)
+    out = np.where(np.isinf(top), top, out + top)
+    return (out if keepdims else np.squeeze(out, axis)).astype(x.dtype, copy=False)
 
 
 def logsumexp(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -62,8 +90,9 @@ def logsumexp(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor
     batch=lambda x, axis: log_softmax(x, inward(axis)),
 )
 def _log_softmax(x: ArrayLike, *, axis: tuple[int, ...]) -> Any:
-    shifted, _ = _shifted(x, axis)
-    return (shifted - _log_total(shifted, axis)).astype(shifted.dtype, copy=False)
+    x = _floats(x)
+    shifted, e, total, _ = _exponentials(x, axis)
+    return _log_share(shifted, e, total).astype(x.dtype, copy=False)
 
 
 def log_softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Tensor:
@@ -80,9 +109,9 @@ def log_softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Tensor:
     batch=lambda x, axis: softmax(x, inward(axis)),
 )
 def _softmax(x: ArrayLike, *, axis: tuple[int, ...]) -> Any:
-    shifted, _ = _shifted(x, axis)
-    e = np.exp(shifted)
-    return (e / _total(e, axis)).astype(e.dtype, copy=False)
+    x = _floats(x)
+    _, e, total, _ = _exponentials(x, axis)
+    return np.divide(e, total, e).astype(x.dtype, copy=False)
 
 
 def softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Tensor:
@@ -93,20 +122,46 @@ def softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Tensor:
     return _softmax(x, axis=_over("softmax", x, axis))
 
 
-def _cross_entropy_rule(ct: Any, x: Any, labels: Any, axis: int) -> Any:
-    """∂L/∂z = ŷ − y: the softmax less one at the label."""
-    classes = np.arange(x.shape[axis]).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
-    one_hot = astype(expand_dims(labels, axis) == classes, x.dtype)
-    return (softmax(x, axis) - one_hot) * _restore(ct, x.shape, (axis,))
+def _at_labels(labels: Array, classes: int) -> Array:
+    """Where in an array of logits, taken as one row, those of the labels are."""
+    return np.arange(0, labels.size * classes, classes) + labels.reshape(-1).astype(np.intp, copy=False)
 
 
-@primitive("general", [_cross_entropy_rule, None], batch=lambda x, labels, axis: cross_entropy(x, labels, axis + 1))
-def _cross_entropy(x: ArrayLike, labels: ArrayLike, *, axis: int) -> Any:
-    shifted, _ = _shifted(x, (axis,))
-    labels = np.asarray(labels)
-    rows = np.moveaxis(shifted, axis, -1).reshape(labels.size, shifted.shape[axis])
-    chosen = rows[np.arange(labels.size), labels.reshape(-1)].reshape(labels.shape)
-    return (_log_total(shifted, (axis,)).reshape(labels.shape) - chosen).astype(shifted.dtype, copy=False)
+def _error_x(ct: Any, x: Any, weights: Any) -> Any:
+    ct, y = ct * expand_dims(weights, -1), softmax(x)
+    return y * (ct - sum(ct * y, -1, keepdims=True))
+
+
+def _error_weights(ct: Any, x: Any, labels: Any, weights_shape: Any) -> Any:
+    return sum(ct * _errors(x, labels, np.ones(weights_shape, x.dtype)), -1)
+
+
+def _errors(x: Any, labels: Any, weights: Any) -> Any:
+    return _error(x, labels, weights)
+
+
+@primitive("general", [_error_x, None, _error_weights], batch=_errors)
+def _error(x: ArrayLike, labels: ArrayLike, weights: ArrayLike) -> Any:
+    """(ŷ − y) w: softmax less one at the label, for each position by a number."""
+    x, labels, weights = _floats(x), np.asarray(labels), np.asarray(weights)
+    _, e, total, _ = _exponentials(x, (x.ndim - 1,))
+    flat, places = e.reshape(-1), _at_labels(labels, x.shape[-1])
+    at_labels = (flat[places] / total.reshape(-1) - 1) * weights.reshape(-1)
+    e *= weights.reshape(total.shape) / total
+    flat[places] = at_labels
+    return e.astype(x.dtype, copy=False)
+
+
+@primitive(
+    "general",
+    [lambda ct, x, labels: _errors(x, labels, ct), None],
+    batch=lambda x, labels: cross_entropy(x, labels),
+)
+def _cross_entropy(x: ArrayLike, labels: ArrayLike) -> Any:
+    x, labels = _floats(x), np.asarray(labels)
+    shifted, e, total, _ = _exponentials(x, (x.ndim - 1,))
+    losses = -_log_share(shifted.reshape(-1), e.reshape(-1), total.reshape(-1), _at_labels(labels, x.shape[-1]))
+    return losses.reshape(labels.shape).astype(x.dtype, copy=False)
 
 
 def cross_entropy(x: ArrayLike, labels: ArrayLike, axis: int = -1) -> Tensor:
@@ -114,20 +169,21 @@ def cross_entropy(x: ArrayLike, labels: ArrayLike, axis: int = -1) -> Tensor:
 
     Derivative: ŷ − y, softmax less one-hot (seed 000, the note after equation (5)). NaN where softmax is.
     """
-    (axis,) = _over("cross_entropy", x, axis)
     shape = shape_of(x)
+    axis = _axis("cross_entropy", axis, len(shape))
+    wanted = shape[:axis] + shape[axis + 1 :]
     plain = labels.value if type(labels) is Tensor else labels
     index: Any = plain if isinstance(plain, Lifted) else np.asarray(plain)
     if index.dtype.kind not in "iu":
         raise TypeError(f"cross_entropy: labels must be integers, got dtype {index.dtype}")
-    if index.shape != shape[:axis] + shape[axis + 1 :]:
+    if index.shape != wanted:
         raise ValueError(
-            f"cross_entropy: logits of shape {shape} with classes on axis {axis} want labels of shape "
-            f"{shape[:axis] + shape[axis + 1 :]}, got {index.shape}"
+            f"cross_entropy: logits of shape {shape} with classes on axis {axis} want labels of shape {wanted}, "
+            f"got {index.shape}"
         )
     # Lifted labels are looked at when the batching rule calls this with those of all examples.
-    if not isinstance(index, Lifted) and index.size and not (index.min() >= 0 and index.max() < shape[axis]):
+    if not isinstance(index, Lifted) and index.size and index.astype(np.uintp).max() >= shape[axis]:  # −1 is very large
         raise ValueError(
             f"cross_entropy: labels must lie in 0 … {shape[axis] - 1}, got {int(index.min())} … {int(index.max())}"
         )
-    return _cross_entropy(x, index, axis=axis)
+    return _cross_entropy(x if axis == len(wanted) else moveaxis(x, axis, -1), index)

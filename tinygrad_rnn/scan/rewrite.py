@@ -357,6 +357,8 @@ def _is_float32(x: Any) -> bool:
 
 # What multiplies a product with a matrix that is the same in all steps can multiply the matrix, once.
 
+_ROWS = 4  # for fewer, scaling the matrix takes longer than scaling the product in a few dozen steps
+
 
 def _scalable(step: Step, levels: Mapping[Var, int]) -> Equation | None:
     found, uses = levels_of(step, levels), uses_of(step)
@@ -384,8 +386,8 @@ def _takes_scale(v: Operand, levels: Mapping[Var, int], uses: Mapping[Var, list[
 
 
 def _has_scalable_matrix(e: Equation, levels: Mapping[Var, int]) -> bool:
-    """Whether it is a product with a matrix that is the same in all steps."""
-    if e.prim.lowering.scaled is None:
+    """Whether it is a product with a matrix that is the same in all steps, of enough rows that it pays to scale it."""
+    if e.prim.lowering.scaled is None or math.prod(e.out.shape[:-1]) < _ROWS:
         return False
     return isinstance(e.args[1], Var) and levels.get(e.args[1], EACH) == ONCE and e.args[1].ndim == 2
 
