@@ -16,6 +16,7 @@ from .trace import Var
 __all__ = ["WORDS", "Names", "preamble"]
 
 WORDS = {1.0: "one", -1.0: "minus_one", 0.5: "half", 2.0: "two", 0.0: "zero", -0.5: "minus_half"}
+_VIEWS = {"transpose": "first"}  # slots, that is
 _BUILTINS = frozenset(dir(builtins))
 
 
@@ -46,12 +47,16 @@ class Names:
         return self.of[v]
 
     def _unnamed(self, v: Var) -> str:
-        """What a value without a name is called: W_T, if it is W transposed; else after what computes it."""
+        """What a value without a name is called: W_T, if it is a view, W transposed; else after what computes it."""
         e = v.equation
         if e is None:
             return self.new("v")
-        if e.prim.lowering.view is True and e.out.ndim == 2 and isinstance(e.args[0], Var) and e.args[0].name:
-            return self.new(f"{e.args[0].name}_T")
+        (*others, source) = sorted(e.args, key=lambda a: isinstance(a, Var))
+        if e.prim.lowering.view is True:
+            kind = "T" if e.prim.name == "swapaxes" and v.ndim == 2 else _VIEWS.get(e.prim.name, e.prim.name)
+            return self.new(f"{self(source)}_{kind}")
+        if e.prim.lowering.algebra == "product" and source.name and isinstance(others[0], np.ndarray):
+            return self.new(f"{source.name}_scaled")
         k = self.counts[e.prim.name] = self.counts.get(e.prim.name, 0) + 1
         return self.new(f"{e.prim.name}_{k}")
 
