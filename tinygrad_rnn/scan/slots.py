@@ -35,6 +35,8 @@ def _slots(x: Any, *, shape: tuple[int, ...]) -> Any:
     return np.reshape(x, shape)
 
 
+_WIDE = 64  # numbers: parts whose rows are longer are worked on as fast where they are
+
 _SLOTS: Primitive = _slots.primitive  # type: ignore[attr-defined]
 
 
@@ -63,7 +65,9 @@ def _runs(e: Equation, levels: Mapping[Var, int], outputs: set[Var]) -> list[_Ru
     parts = pieces_of(e)
     if not parts or {axis for axis, _, _ in parts} != {e.out.ndim - 1} or len({a.shape for a in e.args}) > 1:
         return []
-    if sorted(parts) != list(parts) or any(_leads_to(a, b) for a in e.args for b in e.args if a is not b):
+    if e.args[0].shape[-1] > _WIDE or sorted(parts) != list(parts):
+        return []
+    if any(_leads_to(a, b) for a in e.args for b in e.args if a is not b):
         return []
     runs: list[_Run] = []
     for piece in e.args:
@@ -183,7 +187,7 @@ def _widths(step: Step, levels: Mapping[Var, int], known: Mapping[Var, Var]) -> 
                 return False
         elif made is None or not (writes(made.prim) or _is_cut_of(made, widths)):
             return False
-        return 0 < width < v.shape[-1] and all(follows(u, v, width) for u in uses.get(v, ()))
+        return 0 < width < v.shape[-1] and width <= _WIDE and all(follows(u, v, width) for u in uses.get(v, ()))
 
     def follows(u: Equation | None, v: Var, width: int) -> bool:
         if u is None:
@@ -218,7 +222,7 @@ class _Slotting:
         self.trace, self.widths = Trace(), widths
         self.rows: dict[Var, Operand] = {}
         self.slots = {v: slots for v, slots in known.items() if v in widths}
-        self.views: dict[Var, Var] = {}
+        self.views: dict[tuple[Var, tuple[int, ...]], Var] = {}
         for v, slots in known.items():
             if v not in widths:  # used in other ways too
                 turned = self.equation(TRANSPOSE, (slots,), {"axes": (*range(1, v.ndim), 0, v.ndim)})
@@ -262,7 +266,7 @@ class _Slotting:
             return np.transpose(x.reshape(split), axes)
         if x in self.slots:
             return self.slots[x]
-        if x not in self.views:
+        if (x, split) not in self.views:
             apart = self.equation(_SLOTS, (self.rows.get(x, x),), {"shape": split})
-            self.views[x] = self.equation(TRANSPOSE, (apart,), {"axes": axes})
-        return self.views[x]
+            self.views[x, split] = self.equation(TRANSPOSE, (apart,), {"axes": axes})
+        return self.views[x, split]
