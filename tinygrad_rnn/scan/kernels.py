@@ -1,8 +1,8 @@
-"""How a product in the loop is best computed on this machine: in one call for a matrix, or for blocks of its columns.
+"""How a product in the loop is best computed on this machine: in one call for a matrix, or for blocks of it.
 
 BLAS libraries copy ("pack") a large matrix at each product with it; where few rows are multiplied, that takes longer
-than the product. Some have a way without packing for products that are small, so that four products with a quarter of
-the matrix each can take half the time of one. Whether it is so here is measured, once for each size.
+than the product. Some have a way without packing for products that are small, so that several products with a part of
+the matrix, or of the rows, can take half the time of one. Whether it is so here is measured, once for each size.
 """
 
 from __future__ import annotations
@@ -15,45 +15,37 @@ import numpy as np
 
 from ..tape import Array
 
-__all__ = ["column_blocks", "in_blocks"]
+__all__ = ["best_blocks", "in_blocks"]
 
-_UNPACKED = 1_000_000  # multiplications
-_LARGE = 30_000_000
+_TINY = 250_000  # multiplications: what is below is one call
+_LARGE = 10_000_000  # what is above is measured with less care
+_BLOCKS = [(1, 2), (1, 4), (1, 8), (1, 16), (2, 1), (2, 2), (2, 4), (4, 1), (4, 4), (4, 8)]
 
 
 @functools.cache
-def column_blocks(rows: int, inner: int, columns: int, dtype: np.dtype[np.generic]) -> int:
-    """Into how many blocks of columns a product [rows, inner] @ [inner, columns] is best cut; 1 for not at all."""
+def best_blocks(rows: int, inner: int, columns: int, dtype: np.dtype[np.generic]) -> tuple[int, int]:
+    """Into how many blocks of rows and of columns a product [rows, inner] @ [inner, columns] is best cut."""
     size = rows * inner * columns
-    if not _UNPACKED < size < _LARGE or rows < 2:
-        return 1
-    candidates = [k for k in (2, 4, 8, 16, 32) if columns % k == 0 and columns // k >= 16 and size // k <= _UNPACKED]
-    if not candidates:
-        return 1
+    if size < _TINY or rows < 4:
+        return 1, 1
     x, matrix, out = (np.ones(shape, dtype) for shape in ((rows, inner), (inner, columns), (rows, columns)))
-    ways: dict[int, Callable[[], object]] = {1: functools.partial(np.dot, x, matrix, out)}
-    for k in candidates[:2]:
-        ways[k] = functools.partial(np.matmul, x, in_blocks(matrix, k), out=_outs(out, k))
-    return min(ways, key=lambda k: _seconds(ways[k]) * (1 if k > 1 else 0.95))
+    ways: dict[tuple[int, int], Callable[[], object]] = {(1, 1): functools.partial(np.dot, x, matrix, out)}
+    for r, k in _BLOCKS:
+        if rows % r == columns % k == 0 and rows // r >= 4 and columns // k >= 16 and (size < _LARGE or k > 2):
+            left, right = x.reshape(r, 1, rows // r, inner), in_blocks(matrix, k)
+            to = out.reshape(r, rows // r, k, columns // k).transpose(0, 2, 1, 3)
+            ways[r, k] = functools.partial(np.matmul, left, right, out=to)
+    took = dict.fromkeys(ways, float("inf"))
+    for _ in range(5 if size < _LARGE else 2):  # in turns, for the machine's speed may change
+        for blocks, way in ways.items():
+            start = time.perf_counter()
+            way()
+            took[blocks] = min(took[blocks], time.perf_counter() - start)
+    took[1, 1] *= 0.95
+    return min(took, key=lambda blocks: took[blocks])
 
 
 def in_blocks(matrix: Array, k: int) -> Array:
     """The matrix's columns in k blocks: [inner, columns] as [k, inner, columns / k]."""
     inner, columns = matrix.shape
     return np.ascontiguousarray(matrix.reshape(inner, k, columns // k).transpose(1, 0, 2))
-
-
-def _outs(out: Array, k: int) -> Array:
-    rows, columns = out.shape
-    return out.reshape(rows, k, columns // k).transpose(1, 0, 2)
-
-
-def _seconds(way: Callable[[], object]) -> float:
-    """The best of a few times."""
-    way()
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        way()
-        times.append(time.perf_counter() - start)
-    return min(times)

@@ -35,7 +35,7 @@ def _slots(x: Any, *, shape: tuple[int, ...]) -> Any:
     return np.reshape(x, shape)
 
 
-_WIDE = 64  # numbers: parts whose rows are longer are worked on as fast where they are
+_SMALL = 1024  # numbers: larger parts are worked on as fast where they are
 
 _SLOTS: Primitive = _slots.primitive  # type: ignore[attr-defined]
 
@@ -65,7 +65,7 @@ def _runs(e: Equation, levels: Mapping[Var, int], outputs: set[Var]) -> list[_Ru
     parts = pieces_of(e)
     if not parts or {axis for axis, _, _ in parts} != {e.out.ndim - 1} or len({a.shape for a in e.args}) > 1:
         return []
-    if e.args[0].shape[-1] > _WIDE or sorted(parts) != list(parts):
+    if math.prod(e.args[0].shape) > _SMALL or sorted(parts) != list(parts):
         return []
     if any(_leads_to(a, b) for a in e.args for b in e.args if a is not b):
         return []
@@ -187,7 +187,9 @@ def _widths(step: Step, levels: Mapping[Var, int], known: Mapping[Var, Var]) -> 
                 return False
         elif made is None or not (writes(made.prim) or _is_cut_of(made, widths)):
             return False
-        return 0 < width < v.shape[-1] and width <= _WIDE and all(follows(u, v, width) for u in uses.get(v, ()))
+        if not 0 < width < v.shape[-1] or math.prod(v.shape[:-1]) * width > _SMALL:
+            return False
+        return all(follows(u, v, width) for u in uses.get(v, ()))
 
     def follows(u: Equation | None, v: Var, width: int) -> bool:
         if u is None:

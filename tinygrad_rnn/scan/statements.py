@@ -10,7 +10,7 @@ import numpy as np
 
 from ..primitive import Primitive
 from .algebra import EACH, ONCE
-from .kernels import column_blocks, in_blocks
+from .kernels import best_blocks, in_blocks
 from .operands import Operands
 from .place import treats_rows, writes
 from .split import Total, is_view, pieces_of
@@ -200,10 +200,16 @@ class Statements:
         rows = x.shape[0] if x.ndim == 2 else 1
         if rows < 4:
             return f"{dot}({values.row(x)}, {values.row(y)}, {target})"
-        k = column_blocks(rows, *y.shape, e.out.dtype)
-        if k == 1:
+        r, k = best_blocks(rows, *y.shape, e.out.dtype) if self._has_memory(x) else (1, 1)
+        if r == k == 1:
             return f"{dot}({values.row(x)}, {self._form(y, 1)}, {target})"
-        return f"{self.names.numpy(np.matmul)}({values.row(x)}, {self._form(y, k)}, {self._in_blocks(e.out, k)})"
+        left = values.row(x) if r == 1 else self._in_blocks(x, r, 1)
+        return f"{self.names.numpy(np.matmul)}({left}, {self._form(y, k)}, {self._in_blocks(e.out, r, k)})"
+
+    def _has_memory(self, v: Var) -> bool:
+        """Whether a value is in the same place in every step, or in rows."""
+        kind = self.places.kinds.get(v)
+        return v not in self.values.in_loop or (kind != "fresh" and (kind != "view" or self.stays(v)))
 
     def _form(self, matrix: Var, k: int) -> str:
         """A matrix in C order, or in k blocks of columns: made once."""
@@ -215,20 +221,23 @@ class Statements:
             forms[matrix, k] = form, f"{function}({name}{f', {k}' if k > 1 else ''})"
         return forms[matrix, k][0]
 
-    def _in_blocks(self, out: Var, k: int) -> str:
-        """A result's place, seen as blocks of columns."""
+    def _in_blocks(self, v: Var, r: int, k: int) -> str:
+        """A matrix's place, seen as r blocks of rows and k of columns."""
         values = self.values
-        rows, columns = out.shape
-        if not values.is_rows(out):
-            name = self.names.new(f"{self.names(out)}_blocks")
-            view = f"{values.base(out)}.reshape({rows}, {k}, {columns // k}).transpose(1, 0, 2)"
-            values.views.setdefault(out, []).append(f"{name} = {view}")
-            return name
-        if (out, k) not in values.rows:
-            shape = f"n, {rows}, {k}, {columns // k}"
-            view = f"{values.whole(out)}.reshape({shape}).transpose(0, 2, 1, 3)"
-            return values.go_through((out, k), f"{self.names(out)}_blocks_t", view, out.ndim)
-        return values.rows[out, k][0]
+        rows, columns = v.shape
+        shape, axes = [r, rows // r, k, columns // k], [0, 2, 1, 3]
+        if r == 1:
+            shape, axes = shape[1:], [1, 0, 2]
+        if (v, r, k) in values.rows:
+            return values.rows[v, r, k][0]
+        if values.is_rows(v):
+            lengths, order = ", ".join(["n", *map(str, shape)]), ", ".join(["0", *(str(a + 1) for a in axes)])
+            view = f"{values.whole(v)}.reshape({lengths}).transpose({order})"
+            return values.go_through((v, r, k), f"{self.names(v)}_blocks_t", view, v.ndim)
+        name = self.names.new(f"{self.names(v)}_blocks")
+        view = f"{values.base(v)}.reshape({', '.join(map(str, shape))}).transpose({', '.join(map(str, axes))})"
+        values.views.setdefault(v, []).append(f"{name} = {view}")
+        return name
 
     # ---- memory
 
