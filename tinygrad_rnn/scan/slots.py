@@ -15,7 +15,7 @@ import numpy as np
 
 from ..ops import reshape
 from ..primitive import Lowering, Primitive, primitive
-from .algebra import CONCATENATE, EACH, GETITEM, MULTIPLY, ONCE, PAST, RESHAPE, TRANSPOSE, Rewriting, levels_of, part_of
+from .algebra import CONCATENATE, EACH, GETITEM, MULTIPLY, ONCE, PAST, RESHAPE, TRANSPOSE, Rewriting, levels_of
 from .place import writes
 from .rewrite import in_order, pruned, rebuilt, substituted, uses_of
 from .split import pieces_of
@@ -170,6 +170,7 @@ def slotted(step: Step, levels: Mapping[Var, int], known: Mapping[Var, Var]) -> 
 def _widths(step: Step, levels: Mapping[Var, int], known: Mapping[Var, Var]) -> dict[Var, int]:
     """The values that can be slotted, and W."""
     found, uses = levels_of(step, levels), uses_of(step)
+    own = {e.out: e for e in step.equations}
     widths: dict[Var, int] = {}
     for e in reversed(step.equations):  # from the cuts to what they are made of
         for v in e.inputs:
@@ -181,7 +182,7 @@ def _widths(step: Step, levels: Mapping[Var, int], known: Mapping[Var, Var]) -> 
                 widths[v] = math.gcd(widths.get(v, 0), widths[e.out])
 
     def fits(v: Var) -> bool:
-        made, width = v.equation, widths[v]
+        made, width = own.get(v), widths[v]
         if v in known:
             if width != known[v].shape[-1]:
                 return False
@@ -207,10 +208,9 @@ def _widths(step: Step, levels: Mapping[Var, int], known: Mapping[Var, Var]) -> 
 
 def _cut(e: Equation, v: Var) -> tuple[int, int] | None:
     """Where e cuts v along its last axis."""
-    found = part_of(e.out)
-    if found is None or found[0] is not v or found[1][0] != v.ndim - 1:
-        return None
-    return found[1][1], found[1][2]
+    part = e.prim.lowering.part
+    found = part(e.kwargs, v.shape) if part is not None and e.args[0] is v else None
+    return found[1:] if found is not None and found[0] == v.ndim - 1 else None
 
 
 def _is_cut_of(e: Equation, widths: Mapping[Var, int]) -> bool:
