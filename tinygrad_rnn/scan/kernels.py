@@ -18,7 +18,7 @@ from ..tape import Array
 __all__ = ["best_blocks", "in_blocks"]
 
 _TINY = 250_000  # multiplications: what is below is one call
-_LARGE = 10_000_000  # what is above is measured with less care
+_LARGE = 30_000_000  # what is above takes milliseconds, also to measure, and only blocks of columns can pay
 _BLOCKS = [(1, 2), (1, 4), (1, 8), (1, 16), (2, 1), (2, 2), (2, 4), (4, 1), (4, 4), (4, 8)]
 
 
@@ -31,12 +31,12 @@ def best_blocks(rows: int, inner: int, columns: int, dtype: np.dtype[np.generic]
     x, matrix, out = (np.ones(shape, dtype) for shape in ((rows, inner), (inner, columns), (rows, columns)))
     ways: dict[tuple[int, int], Callable[[], object]] = {(1, 1): functools.partial(np.dot, x, matrix, out)}
     for r, k in _BLOCKS:
-        if rows % r == columns % k == 0 and rows // r >= 4 and columns // k >= 16 and (size < _LARGE or k > 2):
+        if rows % r == columns % k == 0 and rows // r >= 4 and columns // k >= 16 and (size < _LARGE or r == 1):
             left, right = x.reshape(r, 1, rows // r, inner), in_blocks(matrix, k)
             to = out.reshape(r, rows // r, k, columns // k).transpose(0, 2, 1, 3)
             ways[r, k] = functools.partial(np.matmul, left, right, out=to)
     took = dict.fromkeys(ways, float("inf"))
-    for _ in range(5 if size < _LARGE else 2):  # in turns, for the machine's speed may change
+    for _ in range(5 if size < _LARGE else 3):  # in turns, for the machine's speed may change
         for blocks, way in ways.items():
             start = time.perf_counter()
             way()

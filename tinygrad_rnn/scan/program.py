@@ -20,7 +20,7 @@ from ..tape import Array
 from .algebra import EACH, ONCE, PAST, levels_of
 from .capture import Capture
 from .differentiate import Backward, backward_step
-from .emit import emit
+from .emit import Emitted, emit
 from .rewrite import expanded, rewritten
 from .slots import Slotted, slotted, with_common_factors
 from .split import COPY, Sections, is_view, split
@@ -103,7 +103,7 @@ class Forward:
         old = {v: i for i, v in enumerate(step.carry)}
         self.states = sorted(self.emitted.places.states)
         self.kept_states = {new.get(v, old.get(v)) for v in stored} & set(self.states)
-        self.block = _block(self.sections)
+        self.block = _block(self.emitted)
         self._where = {v: ("state", new[v], 1) if v in new else ("state", old[v], 0) for v in (*old, *new)}
         self._where |= {v: ("array", i, 0) for i, v in enumerate(self.emitted.stored)}
         self._where |= {v: ("x", i, 0) for i, v in enumerate(step.xs)}
@@ -211,7 +211,7 @@ class Derivative:
         self._where |= {v: ("ct", i, 0) for i, v in enumerate(self.sections.step.xs)}
         self._where |= {v: ("kept", i, 0) for i, v in enumerate(self.kept)}
         self._where |= {v: ("constant", i, 0) for i, v in enumerate(self.sections.step.constants)}
-        self.block = self.forward.block = min(_block(self.sections), self.forward.block)
+        self.block = self.forward.block = min(_block(self.emitted), self.forward.block)
 
     def kept_arrays(self) -> list[Var]:
         """What the forward keeps for the backward, besides the xs: a carry before and after a step is one array."""
@@ -333,12 +333,13 @@ def _without_nothing(step: Step) -> Step:
     return replace(step, ys=[y for y in step.ys if y is not None])
 
 
-_CACHE = 1 << 21  # bytes: what a block's rows should fit in
+_CACHE = 1 << 21  # bytes: what a block's memory should fit in
+_MEMORY = 1 << 24  # bytes: what it shouldn't exceed
 
 
-def _block(sections: Sections) -> int:
+def _block(emitted: Emitted) -> int:
     """How many steps make a block: enough to make large products, few enough to stay in the cache."""
-    rows = sum(
-        e.out.dtype.itemsize * math.prod(e.out.shape) for e in (*sections.before, *sections.loop, *sections.after)
-    )
-    return max(16, min(64, _CACHE // max(1, rows)))
+    places = emitted.places
+    own = {b for b in places.buffers.values() if places.kinds.get(b) == "stacked"}
+    step = sum(v.dtype.itemsize * math.prod(v.shape) for v in (*own, *emitted.stored)) or 1
+    return min(64, max(16, _CACHE // step), max(8, _MEMORY // step))
