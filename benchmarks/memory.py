@@ -1,8 +1,9 @@
 """Peak memory of one forward and backward of a long unrolled RNN, beside PyTorch's eager loop.
 
 Every measurement is a process of its own: it builds the model and the data, takes one short step, so that libraries
-have loaded what they load lazily, hands what malloc has free back to the system, resets the kernel's high-water mark, takes the step and reads how
-far the mark rose above the resident size before it. Else malloc is as it comes, for everyone.
+have loaded what they load lazily, hands what malloc has free back to the system, resets the kernel's high-water mark,
+takes the step and reads how far the mark rose above the resident size before it. Else malloc is as it comes, for
+everyone.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from .differentiate import Backward, backward_step
 from .emit import Emitted, emit
 from .rewrite import expanded, rewritten
 from .slots import Slotted, slotted, with_common_factors
-from .split import COPY, Sections, is_view, split
+from .split import COPY, is_view, split
 from .trace import Equation, Step, UntraceableError, Var
 
 __all__ = ["Derivative", "Forward", "LoopProgram"]
