@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +13,7 @@ from ..tape import Array, Lifted, Tensor
 from .elementwise import exp, multiply
 from .products import _rows
 from .reductions import Axis, _over, _restore, sum
-from .shapes import _axis, expand_dims, inward, moveaxis
+from .shapes import _axis, broadcast_to, expand_dims, inward, moveaxis, reshape
 
 __all__ = ["cross_entropy", "log_softmax", "logsumexp", "softmax"]
 
@@ -133,47 +134,65 @@ def _error_x(ct: Any, x: Any, weights: Any) -> Any:
 
 
 def _error_weights(ct: Any, x: Any, labels: Any, weights_shape: Any) -> Any:
-    return sum(ct * _errors(x, labels, np.ones(weights_shape, x.dtype)), -1)
+    found = ct * _errors(x, labels, np.ones(weights_shape, x.dtype))
+    return sum(found, -1 if weights_shape else None)
 
 
 def _errors(x: Any, labels: Any, weights: Any) -> Any:
     return _error(x, labels, weights)
 
 
-@primitive("general", [_error_x, None, _error_weights], batch=_errors)
+def _errors_of_examples(x: Any, labels: Any, weights: Any) -> Any:
+    positions = x.shape[:-1]
+    aligned = reshape(weights, (*weights.shape, *(1,) * (len(positions) - weights.ndim)))
+    return _error(x, labels, broadcast_to(aligned, positions))
+
+
+@primitive("general", [_error_x, None, _error_weights], batch=_errors_of_examples)
 def _error(x: ArrayLike, labels: ArrayLike, weights: ArrayLike) -> Any:
-    """(ŷ − y) w: softmax less one at the label, for each position by a number."""
+    """(ŷ − y) w: softmax less one at the label, for each position by a number, or for all by one."""
     x, labels, weights = _floats(x), np.asarray(labels), np.asarray(weights)
     _, e, total, _ = _exponentials(x, (x.ndim - 1,))
     flat, places = e.reshape(-1), _at_labels(labels, x.shape[-1])
-    at_labels = (flat[places] / total.reshape(-1) - 1) * weights.reshape(-1)
-    e *= weights.reshape(total.shape) / total
+    at_labels = ((flat[places] / total.reshape(-1) - 1).reshape(labels.shape) * weights).reshape(-1)
+    e *= weights[..., None] / total
     flat[places] = at_labels
     return e.astype(x.dtype, copy=False)
 
 
+def _cross_entropy_batch(x: Any, labels: Any, count: float | None) -> Any:
+    losses = cross_entropy(x, labels)
+    return losses if count is None else sum(losses, tuple(range(1, losses.ndim))) / count
+
+
 @primitive(
     "general",
-    [lambda ct, x, labels: _errors(x, labels, ct), None],
-    batch=lambda x, labels: cross_entropy(x, labels),
+    [lambda ct, x, labels, count: _errors(x, labels, ct if count is None else ct / count), None],
+    batch=_cross_entropy_batch,
 )
-def _cross_entropy(x: ArrayLike, labels: ArrayLike) -> Any:
+def _cross_entropy(x: ArrayLike, labels: ArrayLike, *, count: float | None) -> Any:
     x, labels = _floats(x), np.asarray(labels)
     shifted, e, total, _ = _exponentials(x, (x.ndim - 1,))
-    losses = -_log_share(shifted.reshape(-1), e.reshape(-1), total.reshape(-1), _at_labels(labels, x.shape[-1]))
-    return losses.reshape(labels.shape).astype(x.dtype, copy=False)
+    shares = _log_share(shifted.reshape(-1), e.reshape(-1), total.reshape(-1), _at_labels(labels, x.shape[-1]))
+    out = -shares.reshape(labels.shape) if count is None else np.asarray(-np.add.reduce(shares) / count)
+    return out.astype(x.dtype, copy=False)
 
 
-def cross_entropy(x: ArrayLike, labels: ArrayLike, axis: int = -1) -> Tensor:
-    """−log softmax(x)[label] for each position: logits [..., C], integer labels [...], result [...].
+def cross_entropy(
+    x: ArrayLike, labels: ArrayLike, axis: int = -1, reduction: Literal["mean", "sum", "none"] = "none"
+) -> Tensor:
+    """−log softmax(x)[label]: logits [..., C], integer labels [...], result [...]; or their mean or sum.
 
-    Derivative: ŷ − y, softmax less one-hot (seed 000, the note after equation (5)). NaN where softmax is.
+    Derivative: ŷ − y, softmax less one-hot (seed 000, the note after equation (5)). NaN where softmax is; the mean of
+    no positions is NaN.
     """
     shape = shape_of(x)
     axis = _axis("cross_entropy", axis, len(shape))
     wanted = shape[:axis] + shape[axis + 1 :]
     plain = labels.value if type(labels) is Tensor else labels
     index: Any = plain if isinstance(plain, Lifted) else np.asarray(plain)
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"cross_entropy: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
     if index.dtype.kind not in "iu":
         raise TypeError(f"cross_entropy: labels must be integers, got dtype {index.dtype}")
     if index.shape != wanted:
@@ -186,4 +205,5 @@ def cross_entropy(x: ArrayLike, labels: ArrayLike, axis: int = -1) -> Tensor:
         raise ValueError(
             f"cross_entropy: labels must lie in 0 … {shape[axis] - 1}, got {int(index.min())} … {int(index.max())}"
         )
-    return _cross_entropy(x if axis == len(wanted) else moveaxis(x, axis, -1), index)
+    count = None if reduction == "none" or not wanted else 1.0 if reduction == "sum" else math.prod(wanted) or math.nan
+    return _cross_entropy(x if axis == len(wanted) else moveaxis(x, axis, -1), index, count=count)

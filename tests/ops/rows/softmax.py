@@ -77,8 +77,15 @@ ROWS = [
         functional.cross_entropy,
         cross_entropy,
         [
-            Case(reduction, (normal(4, 3),), {"labels": np.array([0, 2, 2, 1]), "reduction": reduction})
+            Case(f"{name}, {reduction}", (x,), {"labels": np.array(labels), "axis": axis, "reduction": reduction})
             for reduction in ("mean", "sum", "none")
+            for name, x, labels, axis in (
+                ("one", normal(3), 1, -1),
+                ("batch", normal(4, 3), [0, 2, 2, 1], -1),
+                ("steps and batch", normal(2, 4, 3), [[0, 2, 2, 1], [1, 1, 0, 2]], -1),
+                ("classes first", normal(3, 2, 2), [[0, 2], [1, 1]], 0),
+                ("far out", *FAR, [3, 0, 1], -1),
+            )
         ],
         "cross_entropy",
         rtol=1e-13,
@@ -91,6 +98,7 @@ ROWS = [
         [
             Case("one", (normal(3), normal()), {"labels": 2}),
             Case("batch", (normal(4, 3), normal(4)), {"labels": np.array([0, 2, 2, 1])}),
+            Case("one weight", (normal(2, 2, 3), normal()), {"labels": np.array([[0, 2], [2, 1]])}),
             Case("far out", (*FAR, normal(3)), {"labels": np.array([3, 0, 1])}),
             Case("one class", (normal(2, 1), normal(2)), {"labels": [0, 0]}),
             Case("size-0", (normal(0, 3), normal(0)), {"labels": np.zeros(0, int)}),
