@@ -47,7 +47,7 @@ class LoopProgram:
     def forward(self) -> Forward:
         """The forward that keeps nothing but the ys."""
         with _LOCK:
-            return Forward(self.lowered, set())
+            return Forward(self.lowered)
 
     @functools.cached_property
     def lowered(self) -> Slotted:
@@ -90,11 +90,11 @@ def _with_copied_views(step: Step) -> Step:
 class Forward:
     """The forward functions, which keep the ys and the values `kept` of all steps."""
 
-    def __init__(self, lowered: Slotted, kept: set[Var]) -> None:
+    def __init__(self, lowered: Slotted, kept: Sequence[Var] = ()) -> None:
         self.sections = split(lowered.step, _levels(lowered.step))
         self.step = step = self.sections.step
         inputs = {*step.xs, *step.constants}
-        kept = {lowered.rows.get(v, v) for v in kept}
+        kept = [lowered.rows.get(v, v) for v in kept]
         stored = dict.fromkeys(v for v in (*step.ys, *kept) if v not in inputs)
         if any(self.sections.levels[v] == ONCE for v in stored):
             raise UntraceableError("one of its outputs is the same in all steps")
@@ -202,7 +202,7 @@ class Derivative:
         self.emitted = emit(self.sections, stored, "backward", backwards=True)
         cts = set(backward.xs)
         self.kept = [v for v in self.emitted.inputs if v not in cts]
-        self.forward = Forward(program.lowered, {v for v in self.kept if v not in set(step.xs)})
+        self.forward = Forward(program.lowered, [v for v in self.kept if v not in set(step.xs)])
         self.states = sorted(self.emitted.places.states)
         new = {v: i for i, v in enumerate(self.sections.step.new_carry)}
         old = {v: i for i, v in enumerate(self.sections.step.carry)}
@@ -226,7 +226,7 @@ class Derivative:
     def light(self) -> Forward:
         """The forward that keeps nothing, for checkpoints; with the same blocks, so that the same sums round alike."""
         with _LOCK:
-            light = Forward(self._lowered, set())
+            light = Forward(self._lowered)
         light.block = self.block
         return light
 
