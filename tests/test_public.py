@@ -378,8 +378,10 @@ PUBLIC = {
         "default_rng",
     ],
     "tinygrad_rnn.scan": [
-        "Program",
         "scan",
+    ],
+    "tinygrad_rnn.scan.explain": [
+        "Program",
         "scan_program",
     ],
 }

@@ -135,7 +135,7 @@ from .ops import (
     zeros_like,
 )
 from .primitive import primitive
-from .scan import scan, scan_program
+from .scan import scan
 from .scope import Scope, scope
 from .tape import Node, Tensor, enable_grad, no_grad
 from .transforms import grad, hvp, jvp, value_and_grad, vjp
@@ -145,6 +145,7 @@ if TYPE_CHECKING:
     from . import bptt
     from .draw import Drawing, DrawingError, draw
     from .graph import Graph, GraphNode, graph
+    from .scan.explain import scan_program
 
 __all__ = [
     "AnomalyError",
@@ -316,6 +317,7 @@ _LATE = {
     "bptt": "bptt",
     "draw": "draw",
     "graph": "graph",
+    "scan_program": "scan.explain",
 }
 
 

@@ -1,10 +1,5 @@
-"""Loops over time."""
+"""Loops over time. What explains a loop is in `explain.py`, and is loaded when it is asked for."""
 
-from .explain import Program, scan_program
 from .scan import scan
 
-__all__ = [
-    "Program",
-    "scan",
-    "scan_program",
-]
+__all__ = ["scan"]

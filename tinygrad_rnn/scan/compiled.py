@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,10 @@ from ..tape import Array, Node, Tensor, enable_grad, grad_enabled
 from ..transforms import variable
 from .capture import Capture
 from .loop import Loop
-from .program import Derivative, Forward, LoopProgram, Ran
 from .trace import Step, UntraceableError, Var
+
+if TYPE_CHECKING:
+    from .program import Derivative, Forward, LoopProgram, Ran
 
 __all__ = ["compiled", "program_of"]
 
@@ -27,6 +29,8 @@ def program_of(found: Capture) -> LoopProgram:
     """A captured step's program, compiled if there is none yet."""
     program = found.end.program
     if program is None:
+        from .program import LoopProgram  # the compiler, loaded when there is something to compile
+
         try:
             program = found.end.program = LoopProgram(found)
         except UntraceableError as error:
