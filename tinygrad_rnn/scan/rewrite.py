@@ -271,8 +271,8 @@ class _Levelled:
             numbers = trace.joined(_with_gaps(vectors, numbers))
         if self.parent.ndim - 1 > axis:
             numbers = numbers.reshape((-1,) + (1,) * (self.parent.ndim - 1 - axis))
-        if vectors:  # (a + b) + v is a + (b + v), where b is a constant too
-            made: Any = self.parent.equation
+        if self.prim is ADD and trace.level_of(renewed(self.parent)) == EACH:
+            made: Any = self.parent.equation  # (a + b) + v is a + (b + v), where b is a constant too
             a, b = sorted(map(renewed, made.args), key=trace.level_of, reverse=True)
             out = trace.sum(a, trace.sum(b, numbers))
         else:
@@ -309,16 +309,14 @@ def _levelled(step: Step, levels: Mapping[Var, int]) -> _Levelled | None:
         if found[parent] == ONCE or len(uses.get(parent, [])) < 2:
             continue
         parts = _cuts(parent, uses)
+        axis = parts[0][0][0] if parts else 0
         for prim in (MULTIPLY, ADD):
-            told = [(part, *_operand_on(u.out, uses, prim, found)) for part, u in parts]
-            wanted = 1 if _is_free(e, prim, found) else 2 if _pays(parent, found) else math.inf
-            if wanted > 1:
-                told = [
-                    (part, v if type(x) is float else cut.out, x if type(x) is float else None)
-                    for (part, v, x), (_, cut) in zip(told, parts, strict=True)
-                ]
+            free = axis == parent.ndim - 1 and _is_free(e, prim, found)
+            wanted = 1 if free else 2 if _pays(parent, found) else math.inf
+            once = found if free and prim is ADD else {}
+            told = [(part, *_operand_on(u.out, uses, prim, once)) for part, u in parts]
             if sum(x is not None for _, _, x in told) >= wanted:
-                return _Levelled(parts[0][1], parent, parts[0][0][0], prim, told)
+                return _Levelled(parts[0][1], parent, axis, prim, told)
     return None
 
 
@@ -337,7 +335,10 @@ def _pays(v: Var, levels: Mapping[Var, int]) -> bool:
 def _operand_on(
     v: Var, uses: Mapping[Var, list[Equation | None]], prim: Primitive, levels: Mapping[Var, int]
 ) -> tuple[Var, Operand]:
-    """The one multiple, or sum, of a value that is used in its stead, and the number, or the vector that is added."""
+    """The one multiple, or sum, of a value that is used in its stead, and the number, or the vector that is added.
+
+    A vector must be known, by `levels`, to be the same in all steps.
+    """
     used = uses.get(v, [])
     e = used[0] if len(used) == 1 else None
     if e is None or e.prim is not prim or e.out.shape != v.shape:
@@ -345,8 +346,9 @@ def _operand_on(
     other = next((a for a in e.args if a is not v), None)
     if e.args[0] is v and isinstance(other, (int, float)) and not isinstance(other, bool):
         return e.out, float(other)
-    if prim is ADD and isinstance(other, Var) and levels.get(other, EACH) == ONCE:
-        return (e.out, other) if other.shape == v.shape[-1:] and other.dtype == v.dtype else (v, None)
+    vector = isinstance(other, Var) and levels.get(other, EACH) == ONCE
+    if isinstance(other, Var) and vector and other.shape == v.shape[-1:] and other.dtype == v.dtype:
+        return e.out, other
     return v, None
 
 
