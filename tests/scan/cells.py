@@ -773,6 +773,20 @@ def cumulative(draw, rng, T, B, I, H):
 
 
 @row()
+def biases_of_parts(draw, rng, T, B, I, H):
+    """Parts of a sum, by rows and by columns, to some of which a constant is added; as many rows as columns."""
+
+    def cell(p, h, x):
+        by_rows, by_columns = x + p["b"], x @ p["W"] + p["b"]
+        top, bottom = by_rows[:H] + p["c"], by_rows[H:]
+        left, right = by_columns[:, :H] + p["c"], by_columns[:, H:] * 0.5 + 0.25
+        h = tg.tanh(h + top * bottom + (left - right)[:H, :H])
+        return h, (left * right).sum()
+
+    return Made(cell, draw(H, H), draw(T, 2 * H, H), {"W": draw(H, 2 * H), "b": draw(1), "c": draw(H)})
+
+
+@row()
 def solves(draw, rng, T, B, I, H):
     """Linear algebra: an implicit step (1 + A) h' = h + x W."""
 
