@@ -27,7 +27,7 @@ __all__ = ["Slotted", "slotted", "with_common_factors"]
 @primitive(
     "linear",
     [lambda ct, x_shape: reshape(ct, x_shape)],
-    batch=lambda x, shape: reshape(x, (len(x), *shape)),
+    batch=lambda x, shape: np.reshape(x, (len(x), *shape)),
     lowering=Lowering(np.reshape, view=True),
 )
 def _slots(x: Any, *, shape: tuple[int, ...]) -> Any:
