@@ -83,8 +83,8 @@ def assert_close(got, want, tolerance):
     pairs = []
     map_places(lambda place, g, w: pairs.append((place, np.asarray(g), np.asarray(w))), got, "", want)
     kinds = [w.dtype for _, _, w in pairs if w.dtype.kind == "f"]
-    coarsest = max((np.finfo(d).eps for d in kinds), default=0.0)
-    largest = max((np.max(np.abs(w), initial=0) for _, _, w in pairs if w.dtype.kind == "f"), default=0.0)
+    coarsest = max((float(np.finfo(d).eps) for d in kinds), default=0.0)
+    largest = max((float(np.max(np.abs(w), initial=0)) for _, _, w in pairs if w.dtype.kind == "f"), default=0.0)
     room = tolerance * coarsest / np.finfo(float).eps * largest
     for place, g, w in pairs:
         assert (g.shape, g.dtype) == (w.shape, w.dtype), place

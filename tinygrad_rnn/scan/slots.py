@@ -59,6 +59,11 @@ class _Run:
     factors: list[Operand]
     common: Var | None
 
+    def takes(self, common: Var, factor: Operand) -> bool:
+        """Whether a product goes with these, and stays of its type: int8 and uint8 are int16 when they are joined."""
+        joined = np.result_type(factor.dtype, *[f.dtype for f in self.factors])
+        return self.common is common and np.result_type(common.dtype, joined) == self.pieces[0].dtype
+
 
 def _runs(e: Equation, levels: Mapping[Var, int], outputs: set[Var]) -> list[_Run]:
     """The pieces that e joins, those with a common factor together; none if they can't be slots of equal width."""
@@ -72,7 +77,7 @@ def _runs(e: Equation, levels: Mapping[Var, int], outputs: set[Var]) -> list[_Ru
     runs: list[_Run] = []
     for piece in e.args:
         common, factor = (None, piece) if piece in outputs else _factors(piece, levels)
-        if common is not None and runs and runs[-1].common is common:
+        if common is not None and runs and runs[-1].takes(common, factor):
             runs[-1].pieces.append(piece)
             runs[-1].factors.append(factor)
         else:

@@ -68,7 +68,7 @@ class Statements:
             start, stop, step = ("" if edge is None else str(edge) for edge in (i.start, i.stop, i.step))
             return f"{start}:{stop}{step and f':{step}'}"
 
-        return ", ".join(map(part, index if isinstance(index, tuple) else (index,)))
+        return ", ".join(map(part, index if isinstance(index, tuple) else (index,))) or "..."
 
     # ---- once
 
@@ -157,7 +157,7 @@ class Statements:
             return self._join(e, "", values.row)
         target = values.row(out)
         if prim.lowering.numpy is not None:
-            if prim.lowering.rows and kind in ("static", "stacked") and all(a.ndim <= 2 for a in e.args):
+            if prim.lowering.rows and all(a.ndim <= 2 for a in e.args):
                 return self._product(e, target)
             others = [a for a in e.args if hasattr(a, "dtype")]
             filled = [self._filled(a, out) if prim.kind == "elementwise" else None for a in e.args]
@@ -194,7 +194,9 @@ class Statements:
         """A product of matrices or vectors, with its matrix in the form that suits this machine."""
         values = self.values
         x, y = e.args
-        dot = self.names.numpy(np.dot)  # quicker to start than matmul
+        matmul = self.names.numpy(np.matmul)
+        # dot is quicker to start, but wants a place that is in one piece.
+        dot = matmul if self.places.kinds[e.out] == "piece" else self.names.numpy(np.dot)
         if not (isinstance(y, Var) and values.levels.get(y, EACH) == ONCE and y.ndim == 2 and isinstance(x, Var)):
             return f"{dot}({values.row(x)}, {values.row(y)}, {target})"
         rows = x.shape[0] if x.ndim == 2 else 1
@@ -204,7 +206,7 @@ class Statements:
         if r == k == 1:
             return f"{dot}({values.row(x)}, {self._form(y, 1)}, {target})"
         left = values.row(x) if r == 1 else self._in_blocks(x, r, 1)
-        return f"{self.names.numpy(np.matmul)}({left}, {self._form(y, k)}, {self._in_blocks(e.out, r, k)})"
+        return f"{matmul}({left}, {self._form(y, k)}, {self._in_blocks(e.out, r, k)})"
 
     def _has_memory(self, v: Var) -> bool:
         """Whether a value is in the same place in every step, or in rows."""
