@@ -319,9 +319,9 @@ def _is_cheap(v: Var, made: dict[Var, Equation], kept: set[Var], levels: dict[Va
     """Whether a value that the backward reads is better made anew than kept."""
     if is_view(made[v]) or levels.get(v) == ONCE:
         return True
-    while v in made and made[v].prim.lowering.algebra is not None and len(made[v].inputs) == 1:
+    while v in made and len(made[v].inputs) == 1:
         (source,) = made[v].inputs
-        if source.shape != v.shape:
+        if not is_view(made[v]) and (made[v].prim.lowering.algebra is None or source.shape != v.shape):
             return False
         if source in kept:
             return True

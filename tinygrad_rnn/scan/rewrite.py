@@ -311,7 +311,7 @@ def _levelled(step: Step, levels: Mapping[Var, int]) -> _Levelled | None:
         parts = _cuts(parent, uses)
         axis = parts[0][0][0] if parts else 0
         for prim in (MULTIPLY, ADD):
-            free = axis == parent.ndim - 1 and _is_free(e, prim, found)
+            free = axis == parent.ndim - 1 and _is_free(e, prim, found, uses)
             wanted = 1 if free else 2 if _pays(parent, found) else math.inf
             once = found if free and prim is ADD else {}
             told = [(part, *_operand_on(u.out, uses, prim, once)) for part, u in parts]
@@ -320,8 +320,13 @@ def _levelled(step: Step, levels: Mapping[Var, int]) -> _Levelled | None:
     return None
 
 
-def _is_free(e: Equation, prim: Primitive, levels: Mapping[Var, int]) -> bool:
+def _is_free(
+    e: Equation, prim: Primitive, levels: Mapping[Var, int], uses: Mapping[Var, list[Equation | None]]
+) -> bool:
     """Whether a multiple of e's value, or it with a constant added, costs nothing in addition."""
+    if prim is MULTIPLY and e.prim is ADD:
+        past = [a for a in e.inputs if levels.get(a, EACH) == PAST]
+        return bool(past) and all(a.shape == e.out.shape and _takes_scale(a, levels, uses) for a in past)
     if prim is MULTIPLY:
         return levels[e.out] == PAST and _has_scalable_matrix(e, levels)
     return levels[e.out] == EACH and e.prim is ADD and any(levels.get(a, EACH) == ONCE for a in e.inputs)
