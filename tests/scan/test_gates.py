@@ -4,6 +4,7 @@ Each cell is looped over compiled and unrolled. Where a mechanism could as well 
 that it is.
 """
 
+import functools
 import importlib
 import itertools
 
@@ -28,7 +29,7 @@ def drawn(*shape, dtype=np.float64, seed=0):
 
 def made(cell, carries=1, *, gates=4, rows=B, steps=T, dtype=np.float64, xs=(), **parameters):
     """A cell whose carries are [rows, W], its first x is [rows, I], and its weights make so many gates."""
-    draw = lambda *shape: drawn(*shape, dtype=dtype)  # noqa: E731
+    draw = functools.partial(drawn, dtype=dtype)
     weights = {"U": draw(W, gates * W), "V": draw(I, gates * W), "b": draw(gates * W), **parameters}
     carry = tuple(drawn(rows, W, dtype=dtype, seed=i) for i in range(carries))
     return Made(cell, carry, (draw(steps, rows, I), *xs), weights)
@@ -400,7 +401,10 @@ def test_pieces_that_are_outputs():
 def blocks(request, monkeypatch):
     """Products with at least four rows are cut into so many blocks of rows and columns, whatever is best."""
     r, k = request.param
-    cut = lambda rows, inner, columns, dtype: (r, k if columns % k == 0 else 1) if rows == B else (1, 1)  # noqa: E731
+
+    def cut(rows, inner, columns, dtype):
+        return (r, k if columns % k == 0 else 1) if rows == B else (1, 1)
+
     monkeypatch.setattr(statements, "best_blocks", cut)
     forget()
     yield r, k

@@ -134,12 +134,8 @@ def _error_x(ct: Any, x: Any, weights: Any) -> Any:
 
 
 def _error_weights(ct: Any, x: Any, labels: Any, weights_shape: Any) -> Any:
-    found = ct * _errors(x, labels, np.ones(weights_shape, x.dtype))
+    found = ct * _error(x, labels, np.ones(weights_shape, x.dtype))
     return sum(found, -1 if weights_shape else None)
-
-
-def _errors(x: Any, labels: Any, weights: Any) -> Any:
-    return _error(x, labels, weights)
 
 
 def _errors_of_examples(x: Any, labels: Any, weights: Any) -> Any:
@@ -167,7 +163,7 @@ def _cross_entropy_batch(x: Any, labels: Any, count: float | None) -> Any:
 
 @primitive(
     "general",
-    [lambda ct, x, labels, count: _errors(x, labels, ct if count is None else ct / count), None],
+    [lambda ct, x, labels, count: _error(x, labels, ct if count is None else ct / count), None],
     batch=_cross_entropy_batch,
 )
 def _cross_entropy(x: ArrayLike, labels: ArrayLike, *, count: float | None) -> Any:

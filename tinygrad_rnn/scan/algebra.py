@@ -31,6 +31,7 @@ __all__ = [
     "TRANSPOSE",
     "Rewriting",
     "alike",
+    "by_level",
     "identity",
     "levels_of",
     "part_of",
@@ -237,6 +238,11 @@ def levels_of(step: Step, levels: Mapping[Var, int]) -> dict[Var, int]:
     for e in step.equations:
         found[e.out] = max([found.get(a, EACH) for a in e.inputs], default=ONCE)
     return found
+
+
+def by_level(args: Sequence[Operand], levels: Mapping[Var, int]) -> list[Operand]:
+    """Operands, those that need most of the past first."""
+    return sorted(args, key=lambda a: -levels.get(a, EACH) if isinstance(a, Var) else 0)
 
 
 def alike(args: Sequence[Operand]) -> bool:

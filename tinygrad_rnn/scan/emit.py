@@ -79,7 +79,7 @@ def _names(program: Sections) -> Names:
         names.taken.add(function.__name__)
         names.of[id(function)] = function.__name__
         names.space[function.__name__] = function
-    for e in (*program.once, *program.before, *program.loop, *program.after, *program.last):
+    for e in (*program.once, *program.equations, *program.last):
         function = e.prim.lowering.numpy or e.prim.forward
         names.thing(function.__name__.strip("_"), function)
     for v in (*program.step.carry, *program.step.xs, *program.step.constants):
@@ -88,14 +88,14 @@ def _names(program: Sections) -> Names:
 
 
 def _used(program: Sections) -> dict[Var, None]:
-    used = dict.fromkeys(a for e in (*program.before, *program.loop, *program.after) for a in e.inputs)
+    used = dict.fromkeys(a for e in program.equations for a in e.inputs)
     return used | dict.fromkeys(a for t in program.totals for a in t.args if isinstance(a, Var))
 
 
 def _inputs(program: Sections, names: Names) -> list[Var]:
     """What the program reads of all steps: the xs, and what nothing here computes."""
     step = program.step
-    known = {e.out for e in (*program.once, *program.before, *program.loop, *program.after)}
+    known = {e.out for e in (*program.once, *program.equations)}
     known.update(step.carry, step.constants)
     inputs = [*step.xs, *(v for v in _used(program) if v not in known and v not in set(step.xs))]
     return sorted(inputs, key=lambda v: names(v) if v not in step.xs else "")

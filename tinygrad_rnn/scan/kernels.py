@@ -26,7 +26,7 @@ _BLOCKS = [(1, 2), (1, 4), (1, 8), (1, 16), (2, 1), (2, 2), (2, 4), (4, 1), (4, 
 def best_blocks(rows: int, inner: int, columns: int, dtype: np.dtype[np.generic]) -> tuple[int, int]:
     """Into how many blocks of rows and of columns a product [rows, inner] @ [inner, columns] is best cut."""
     size = rows * inner * columns
-    if size < _TINY or rows < 4:
+    if size < _TINY:
         return 1, 1
     x, matrix, out = (np.ones(shape, dtype) for shape in ((rows, inner), (inner, columns), (rows, columns)))
     ways: dict[tuple[int, int], Callable[[], object]] = {(1, 1): functools.partial(np.dot, x, matrix, out)}

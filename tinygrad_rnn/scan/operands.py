@@ -102,16 +102,10 @@ class Operands:
 
     def is_rows(self, v: Var) -> bool:
         """Whether a value, or what it is a view or a piece of, has a row for each step."""
-        kind = self.places.kinds.get(v)
+        v = self.places.home(v)
         if v in self.old:
             return self.old[v] in self.places.states
-        if v not in self.in_loop:
-            return self.levels.get(v, EACH) > ONCE
-        if kind == "view":
-            return self.is_rows(v.equation.args[0])  # type: ignore[union-attr]
-        if kind == "piece":
-            return self.is_rows(self.places.homes[v][0])
-        return kind == "stacked"
+        return self.places.kinds[v] == "stacked" if v in self.in_loop else self.levels.get(v, EACH) > ONCE
 
     def base(self, v: Var) -> str:
         """A value's memory: its rows, or its buffer."""
@@ -119,21 +113,15 @@ class Operands:
             return self.state_names[self.old[v]]
         return self.whole(v) if self.is_rows(v) else self.names(v)
 
-    def home(self, v: Var) -> Var:
-        """The value in whose memory a view or a piece is."""
-        while True:
-            if self.places.kinds.get(v) == "view":
-                v = v.equation.args[0]  # type: ignore[union-attr]
-            elif v in self.places.homes:
-                v = self.places.homes[v][0]
-            else:
-                return v
-
     def is_own(self, v: Var) -> bool:
         """Whether a value's memory is a buffer of the program's own."""
-        home = self.home(v)
-        buffer = self.places.buffers.get(home)
+        buffer = self.places.buffers.get(self.places.home(v))
         return buffer is not None and buffer not in self.old
+
+    def stays(self, v: Var) -> bool:
+        """Whether a value is in the same memory in every step, or goes through rows."""
+        home = self.places.home(v)
+        return home not in self.in_loop or self.places.kinds[home] != "fresh"
 
 
 def _scalars(x: Array) -> list[Array]:

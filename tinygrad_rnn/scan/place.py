@@ -35,6 +35,16 @@ class Places:
     homes: dict[Var, tuple[Var, int]] = field(default_factory=dict)  # piece: what it is joined to, and its place there
     copied: list[int] = field(default_factory=list)  # carries whose new value must be copied at the end of a step
 
+    def home(self, v: Var) -> Var:
+        """The value in whose memory it is: itself, unless it is a view or a piece."""
+        while True:
+            if self.kinds.get(v) == "view" and v.equation is not None:
+                v = v.equation.args[0]
+            elif v in self.homes:
+                v, _ = self.homes[v]
+            else:
+                return v
+
 
 def writes(prim: Primitive) -> bool:
     """Whether it is an elementwise function of NumPy's, which writes where it is told to."""
@@ -77,19 +87,6 @@ class _Placing:
 
     # ---- kinds
 
-    def _root(self, v: Var) -> Var:
-        """What a view in the end looks at."""
-        while v.equation is not None and is_view(v.equation) and v in self.places.kinds:
-            v = v.equation.args[0]
-        return v
-
-    def _home(self, v: Var) -> Var:
-        """The value in whose memory it is."""
-        v = self._root(v)
-        while v in self.places.homes:
-            v = self._root(self.places.homes[v][0])
-        return v
-
     def _in_loop(self) -> None:
         program, places = self.program, self.places
         for e in program.loop:
@@ -97,7 +94,7 @@ class _Placing:
         outside = set(self.stored)
         outside.update(a for e in (*program.before, *program.after) for a in e.inputs)
         outside.update(a for t in program.totals for a in t.args if isinstance(a, Var))
-        rows = {self._root(v) for v in outside if v in self.in_loop or v in self.old}
+        rows = {places.home(v) for v in outside if v in self.in_loop or v in self.old}
         for v in rows:
             number = self.new.get(v, self.old.get(v))
             if number is not None:
@@ -143,18 +140,18 @@ class _Placing:
 
     def _last_uses(self, equations: Sequence[tuple[int, Equation]], later: Iterable[Var] = ()) -> dict[Var, int]:
         """By the memory of a value, where it is looked at for the last time; those of `later` are after all."""
-        last = {self._home(v): len(equations) for v in later}
+        home = self.places.home
+        last = {home(v): len(equations) for v in later}
         for i, e in reversed(equations):
             # What a function gave that isn't NumPy's elementwise may be a view of its arguments.
-            until = max(i, last.get(self._home(e.out), i)) if self.places.kinds[e.out] == "fresh" else i
+            until = max(i, last.get(home(e.out), i)) if self.places.kinds[e.out] == "fresh" else i
             for a in e.inputs:
-                home = self._home(a)
-                last[home] = max(until, last.get(home, until))
+                last[home(a)] = max(until, last.get(home(a), until))
         return last
 
     def _share_static(self) -> None:
         """Give each static value a buffer, one that is free again if there is one; find the carries that stay put."""
-        places, step, home = self.places, self.program.step, self._home
+        places, step, home = self.places, self.program.step, self.places.home
         order = list(enumerate(self.program.loop))
         last = self._last_uses(order)
         for v, i in self.new.items():
@@ -187,15 +184,14 @@ class _Placing:
         free: list[Var] = []
         live: dict[Var, int] = {}  # until when; what is joined is there from its first piece on
         for i, e in order:
-            inside = e.out in self.in_loop and e.out in mine
-            v = self._home(e.out)
+            v = places.home(e.out)
             for d in [d for d, until in live.items() if until < i]:
                 del live[d]
                 free.append(places.buffers[d])
             if v not in mine or v in live:
                 continue
             reused = None
-            if writes(e.prim) and v is e.out and not (inside and places.kinds[v] == "stacked"):
+            if writes(e.prim) and v is e.out and not (v in self.in_loop and places.kinds[v] == "stacked"):
                 reused = self._in_place(e, i, live)
             if reused is not None:
                 del live[reused]
@@ -208,7 +204,8 @@ class _Placing:
 
     def _in_place(self, e: Equation, i: int, live: Mapping[Var, int]) -> Var | None:
         """An argument of an elementwise function that nobody looks at any more, so that the result can replace it."""
-        through_views = {self._home(a) for a in e.inputs if self._home(a) is not a}
+        home = self.places.home
+        through_views = {home(a) for a in e.inputs if home(a) is not a}
         for a in e.inputs:
             dies = live.get(a) == i and a not in through_views
             if dies and (a.shape, a.dtype) == (e.out.shape, e.out.dtype):

@@ -184,8 +184,12 @@ class Derivative:
         before = len(step.carry) + len(step.xs)
         by_constant = [before + i for i, terms in zip(found.constants, found.step.sums, strict=True) if terms]
         self.reached = {*by_carry, *by_x, *by_constant}  # the inputs on which something depends
-        backward = rewritten(found.step, {v: found.levels.get(v, EACH) for v in _inputs(found.step)}, faithful=False)
-        backward = with_common_factors(backward, {v: found.levels.get(v, EACH) for v in _inputs(backward)})
+
+        def given(step: Step) -> dict[Var, int]:
+            return {v: found.levels.get(v, EACH) for v in _inputs(step)}
+
+        backward = rewritten(found.step, given(found.step), faithful=False)
+        backward = with_common_factors(backward, given(backward))
         backward = _with_recomputed(backward, step, levels)
         known = {v: levels.get(v, EACH) if levels.get(v) == ONCE else EACH for v in _inputs(backward)}
         known |= dict.fromkeys(backward.carry, PAST) | dict.fromkeys(backward.constants, ONCE)
@@ -206,6 +210,7 @@ class Derivative:
         self.states = sorted(self.emitted.places.states)
         new = {v: i for i, v in enumerate(self.sections.step.new_carry)}
         old = {v: i for i, v in enumerate(self.sections.step.carry)}
+        self.kept_states = {new.get(v, old.get(v)) for v in self.ys} & set(self.states)
         self._where = {v: ("state", old[v], 1) for v in old} | {v: ("state", new[v], 0) for v in new}
         self._where |= {v: ("array", i, 0) for i, v in enumerate(self.emitted.stored)}
         self._where |= {v: ("ct", i, 0) for i, v in enumerate(self.sections.step.xs)}
@@ -244,13 +249,8 @@ class Derivative:
         size: int | None = None
         kept = [ran.all(v, length) for v in self.kept]
         arrays = [np.empty((length, *v.shape), v.dtype) for v in emitted.stored]
-        kept_states = {
-            i
-            for i in self.states
-            if self.sections.step.carry[i] in self.ys or self.sections.step.new_carry[i] in self.ys
-        }
         states = {
-            i: np.empty(((length if i in kept_states else block) + 1, *deltas[i].shape), deltas[i].dtype)
+            i: np.empty(((length if i in self.kept_states else block) + 1, *deltas[i].shape), deltas[i].dtype)
             for i in self.states
         }
         now = list(deltas)
@@ -259,8 +259,8 @@ class Derivative:
             stop = min(start + block, length)
             n = stop - start
             for i, rows in states.items():
-                part = rows[start : stop + 1] if i in kept_states else rows[: n + 1]
-                part[n] = now[i] if stop == length else (part[n] if i in kept_states else now[i][0])
+                part = rows[start : stop + 1] if i in self.kept_states else rows[: n + 1]
+                part[n] = now[i] if stop == length else (part[n] if i in self.kept_states else now[i][0])
                 now[i] = part
             if size != n:  # the first block may be shorter
                 size, work = n, emitted.of(n, *ran.constants, *once)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..primitive import Part, Primitive
 from ..tape import Array
-from .algebra import ADD, EACH, MULTIPLY, ONCE, PAST, Rewriting, alike, identity, levels_of, part_of
+from .algebra import ADD, EACH, MULTIPLY, ONCE, PAST, Rewriting, alike, by_level, identity, levels_of, part_of
 from .trace import Equation, Operand, Step, Traced, Var, frozen
 
 __all__ = ["expanded", "in_order", "pruned", "rebuilt", "rewritten", "substituted", "uses_of"]
@@ -53,9 +53,7 @@ def rebuilt(
     uses = uses_of(step)
     now: dict[Var, Operand] = {}
 
-    def renewed(x: Operand) -> Operand:
-        return now.get(x, x) if isinstance(x, Var) else x
-
+    renewed = _renewal(now)
     found = levels_of(step, levels)
     # What is the same in all steps comes first, so that all the rest can use it.
     for equation in sorted(step.equations, key=lambda e: found[e.out] > ONCE):
@@ -74,6 +72,11 @@ def rebuilt(
     return pruned(_with(step, trace.equations, renewed))
 
 
+def _renewal(now: Mapping[Var, Operand]) -> Renewed:
+    """What an operand has become: by `now`, or what it was."""
+    return lambda x: now.get(x, x) if isinstance(x, Var) else x
+
+
 def _call(x: Operand, name: str | None) -> None:
     if isinstance(x, Var) and x.name is None and x.equation is not None:
         x.name = name
@@ -81,11 +84,7 @@ def _call(x: Operand, name: str | None) -> None:
 
 def substituted(step: Step, equations: Sequence[Equation], now: Mapping[Var, Operand]) -> Step:
     """The step with these equations, in which other values take the place of some."""
-
-    def renewed(x: Operand) -> Operand:
-        return now.get(x, x) if isinstance(x, Var) else x
-
-    made = []
+    made, renewed = [], _renewal(now)
     for e in equations:
         args = tuple(map(renewed, e.args))
         if any(a is not b for a, b in zip(args, e.args, strict=True)):
@@ -211,7 +210,7 @@ def _shared_sum(step: Step, levels: Mapping[Var, int]) -> _SharedSum | None:
     for e in step.equations:
         if e.prim is not ADD or found[e.out] != PAST:
             continue
-        past, other = sorted(e.args, key=lambda a: -found.get(a, EACH) if isinstance(a, Var) else 0)
+        past, other = by_level(e.args, found)
         known = not isinstance(other, Var) or found.get(other, EACH) < PAST
         parts = _cuts(e.out, uses)
         if not known or past.shape != e.out.shape or not alike(e.args) or len(parts) < 2:
@@ -325,8 +324,8 @@ def _is_free(
 ) -> bool:
     """Whether a multiple of e's value, or it with a constant added, costs nothing in addition."""
     if prim is MULTIPLY and e.prim is ADD:
-        past = [a for a in e.inputs if levels.get(a, EACH) == PAST]
-        return bool(past) and all(a.shape == e.out.shape and _takes_scale(a, levels, uses) for a in past)
+        past = _past_terms(e, levels)
+        return bool(past) and all(_takes_scale(a, levels, uses) for a in past)
     if prim is MULTIPLY:
         return levels[e.out] == PAST and _has_scalable_matrix(e, levels)
     return levels[e.out] == EACH and e.prim is ADD and any(levels.get(a, EACH) == ONCE for a in e.inputs)
@@ -384,12 +383,15 @@ def _takes_scale(v: Operand, levels: Mapping[Var, int], uses: Mapping[Var, list[
     if e is None or len(uses.get(e.out, [])) != 1:
         return False
     if e.prim is ADD:
-        past = [a for a in e.inputs if levels.get(a, EACH) == PAST]
-        return bool(past) and all(
-            a.shape == e.out.shape and (_takes_scale(a, levels, uses) or _is_part_of_scalable(a, levels, uses))
-            for a in past
-        )
+        past = _past_terms(e, levels)
+        return bool(past) and all(_takes_scale(a, levels, uses) or _is_part_of_scalable(a, levels, uses) for a in past)
     return _has_scalable_matrix(e, levels)
+
+
+def _past_terms(e: Equation, levels: Mapping[Var, int]) -> list[Var]:
+    """The terms of a sum that need the past; none if one of them is broadcast."""
+    past = [a for a in e.inputs if levels.get(a, EACH) == PAST]
+    return past if all(a.shape == e.out.shape for a in past) else []
 
 
 def _has_scalable_matrix(e: Equation, levels: Mapping[Var, int]) -> bool:

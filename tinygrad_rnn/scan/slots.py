@@ -15,7 +15,19 @@ import numpy as np
 
 from ..ops import reshape
 from ..primitive import Lowering, Primitive, primitive
-from .algebra import CONCATENATE, EACH, GETITEM, MULTIPLY, ONCE, PAST, RESHAPE, TRANSPOSE, Rewriting, levels_of
+from .algebra import (
+    CONCATENATE,
+    EACH,
+    GETITEM,
+    MULTIPLY,
+    ONCE,
+    PAST,
+    RESHAPE,
+    TRANSPOSE,
+    Rewriting,
+    by_level,
+    levels_of,
+)
 from .place import writes
 from .rewrite import in_order, pruned, rebuilt, substituted, uses_of
 from .split import pieces_of
@@ -95,7 +107,7 @@ def _factors(v: Var, levels: Mapping[Var, int]) -> tuple[Var | None, Operand]:
     e = v.equation
     if e is None or e.prim is not MULTIPLY or any(getattr(a, "shape", None) != v.shape for a in e.args):
         return None, v
-    x, f = sorted(e.args, key=lambda a: -levels.get(a, EACH) if isinstance(a, Var) else 0)
+    x, f = by_level(e.args, levels)
     known = isinstance(f, Var) and levels.get(f, EACH) == EACH
     return (x, f) if known and levels.get(x, EACH) == PAST else (None, v)
 

@@ -149,7 +149,7 @@ class Statements:
         """An equation in one step; `None` if there is nothing to do."""
         values, out, prim, kind = self.values, e.out, e.prim, self.places.kinds[e.out]
         if kind == "view":
-            if self.stays(out):
+            if values.stays(out):
                 return None
             part = f"[{self._index(e.kwargs['index'])}]" if prim.lowering.part else None
             return f"{values.row(out)} = {f'{values.row(e.args[0])}{part}' if part else self._call(e)}"
@@ -202,16 +202,11 @@ class Statements:
         rows = x.shape[0] if x.ndim == 2 else 1
         if rows < 4:
             return f"{dot}({values.row(x)}, {values.row(y)}, {target})"
-        r, k = best_blocks(rows, *y.shape, e.out.dtype) if self._has_memory(x) else (1, 1)
+        r, k = best_blocks(rows, *y.shape, e.out.dtype) if values.stays(x) else (1, 1)
         if r == k == 1:
             return f"{dot}({values.row(x)}, {self._form(y, 1)}, {target})"
         left = values.row(x) if r == 1 else self._in_blocks(x, r, 1)
         return f"{matmul}({left}, {self._form(y, k)}, {self._in_blocks(e.out, r, k)})"
-
-    def _has_memory(self, v: Var) -> bool:
-        """Whether a value is in the same place in every step, or in rows."""
-        kind = self.places.kinds.get(v)
-        return v not in self.values.in_loop or (kind != "fresh" and (kind != "view" or self.stays(v)))
 
     def _form(self, matrix: Var, k: int) -> str:
         """A matrix in C order, or in k blocks of columns: made once."""
@@ -243,14 +238,6 @@ class Statements:
 
     # ---- memory
 
-    def stays(self, v: Var) -> bool:
-        """Whether a view looks at memory that is the same in every step, or goes through rows."""
-        source = v.equation.args[0]  # type: ignore[union-attr]
-        if source not in self.values.in_loop:
-            return True
-        kind = self.places.kinds[source]
-        return self.stays(source) if kind == "view" else kind != "fresh"
-
     def buffers(self) -> list[str]:
         """The program's own memory, and views of it."""
         values, places = self.values, self.places
@@ -279,7 +266,7 @@ class Statements:
         values = self.values
         views = [e for e in values.program.equations if self.places.kinds[e.out] == "view"]
         wanted = [e for e in views if values.is_own(e.out) == own]
-        lines = [self._view(e) for e in wanted if (self.stays(e.out) if e.out in values.in_loop else own)]
+        lines = [self._view(e) for e in wanted if (values.stays(e.out) if e.out in values.in_loop else own)]
         return lines + [line for v, more in values.views.items() if values.is_own(v) == own for line in more]
 
     def _empty(self, v: Var, lead: str | None) -> str:
