@@ -13,7 +13,7 @@ from typing import Any
 
 from ..backward import fitted
 from .algebra import EACH, ONCE, PAST, Rewriting
-from .rewrite import pruned
+from .rebuild import pruned
 from .trace import Equation, Operand, Step, Traced, Var, is_float
 
 __all__ = ["Backward", "backward_step"]

@@ -29,7 +29,7 @@ from .algebra import (
     levels_of,
 )
 from .place import writes
-from .rewrite import in_order, pruned, rebuilt, substituted, uses_of
+from .rebuild import in_order, pruned, rebuilt, substituted, uses_of
 from .split import pieces_of
 from .trace import Equation, Operand, Step, Trace, Var
 
