@@ -221,6 +221,21 @@ def test_a_second_backward_gives_leaves_the_norm_of_the_sum():
         assert by_name(tg.graph(y))["x"].grad_norm == pytest.approx(5.0 * k)
 
 
+def test_a_leaf_s_norm_is_that_of_its_grad_as_it_is_now():
+    def norms():
+        return {name: node.grad_norm for name, node in by_name(tg.graph(y)).items()}
+
+    x = leaf([3.0, 4.0], "x")
+    y = (x * x).sum() / 2
+    y.name = "y"
+    y.backward()
+    assert norms() == {"x": 5.0, "y": 1.0}
+    x.grad *= 0.5
+    assert norms() == {"x": 2.5, "y": 1.0}
+    x.grad = None
+    assert norms() == {"x": None, "y": 1.0}
+
+
 # ------------------------------------------------------------------------------------------------------------- the view
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from .primitive import Plan, Rule
 from .seal import Seal, new_era
-from .tape import Array, Node, Tensor, enable_grad, innermost
+from .tape import Array, Node, Tensor, enable_grad, innermost, norm
 from .turned import backward_pass
 from .watch import Watcher, watchers
 
@@ -33,17 +33,21 @@ def backward(output: Tensor, cotangent: npt.ArrayLike | Tensor | None = None, *,
         )
     node = recorded("backward", output)
     ct = cotangent_for("backward: the cotangent", output, cotangent)
-    results: list[tuple[Node, Array | None, float]] = []
-    measured, norm = None, 0.0
+    grads: list[tuple[Node, Array]] = []
+    norms: list[tuple[Node, float]] = []
+    measured, length = None, 0.0
     with backward_pass():
         for n, c in walk([(node, ct.value)], wanted=None, free=not retain_graph):
-            grad = None if n.plan is not None else c if n.grad is None else np.asarray(n.grad + c)
-            total = c if grad is None else grad
-            if total is not measured:  # a sum hands the same array to all its terms
-                measured, norm = total, _norm(total)
-            results.append((n, grad, norm))
-    for n, grad, norm in results:  # all or nothing: no gradient changes until all are there
-        n.grad, n.grad_norm = grad, norm
+            if n.plan is None:
+                grads.append((n, c if n.grad is None else np.asarray(n.grad + c)))
+                continue
+            if c is not measured:  # a sum hands the same array to all its terms
+                measured, length = c, norm(c)
+            norms.append((n, length))
+    for n, grad in grads:  # all or nothing: no gradient changes until all are there
+        n.grad = grad
+    for n, length in norms:
+        n.ct_norm = length
     new_era()
 
 
@@ -273,18 +277,6 @@ def _check_unharmed(order: Sequence[Node], since: int) -> None:
             seals[seal] = None
     for seal in seals:
         seal.check()
-
-
-def _norm(ct: Array) -> float:
-    """‖ct‖₂, also where squares under- or overflow."""
-    square = float(np.vdot(ct, ct))
-    if 1e-30 < square < 1e30:
-        return math.sqrt(square)
-    largest = float(np.max(np.abs(ct), initial=0.0))
-    if not 0 < largest < math.inf:
-        return largest
-    scaled = np.asarray(ct, np.float64) / largest
-    return largest * math.sqrt(float(np.vdot(scaled, scaled)))
 
 
 # ------------------------------------------------------------------------------------------------- pulling back tensors

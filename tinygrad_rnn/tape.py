@@ -26,7 +26,18 @@ if TYPE_CHECKING:
 else:
     Methods = object
 
-__all__ = ["Array", "Lifted", "Node", "Tensor", "enable_grad", "grad_enabled", "innermost", "new_level", "no_grad"]
+__all__ = [
+    "Array",
+    "Lifted",
+    "Node",
+    "Tensor",
+    "enable_grad",
+    "grad_enabled",
+    "innermost",
+    "new_level",
+    "no_grad",
+    "norm",
+]
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -57,9 +68,9 @@ class Node:
     """One recorded operation, leaf or named constant. It holds arrays and other nodes, never a tensor: no cycles."""
 
     __slots__ = (
+        "ct_norm",
         "dtype",
         "grad",
-        "grad_norm",
         "index",
         "name",
         "needs_grad",
@@ -94,11 +105,28 @@ class Node:
         self.scope = _scope().value
         self.name: str | None = None
         self.grad: Array | None = None  # leaves only
-        self.grad_norm: float | None = None  # once a backward has run
+        self.ct_norm: float | None = None  # of what isn't a leaf, once a backward has run
+
+    @property
+    def grad_norm(self) -> float | None:
+        """‖∂L/∂self‖₂, of a leaf that of its `grad`; `None` before a backward."""
+        return self.ct_norm if self.grad is None else norm(self.grad)
 
     def __repr__(self) -> str:
         op = self.plan.primitive.name if self.plan else "leaf" if self.needs_grad else "constant"
         return f"{op}{'' if self.name is None else f' {self.name!r}'} (node {self.index}, shape {self.shape})"
+
+
+def norm(x: Array) -> float:
+    """‖x‖₂, also where squares under- or overflow."""
+    square = float(np.vdot(x, x))
+    if 1e-30 < square < 1e30:
+        return math.sqrt(square)
+    largest = float(np.max(np.abs(x), initial=0.0))
+    if not 0 < largest < math.inf:
+        return largest
+    scaled = np.asarray(x, np.float64) / largest
+    return largest * math.sqrt(float(np.vdot(scaled, scaled)))
 
 
 class Tensor(Methods):
