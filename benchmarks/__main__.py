@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from . import drawing, hotspots, memory, overhead, step
 from .contenders import CONTENDERS, Shape
+from .options import rounds, saved, several
 from .report import Report, begun
 from .timeloop.commands import timeloop
 
@@ -26,8 +29,7 @@ class _ShapeType(click.ParamType):
 _loss = click.option(
     "--loss", type=click.Choice(["all", "last"]), default="all", help="L of all states, or of the last."
 )
-_rounds = click.option("--rounds", type=click.IntRange(1), help="How often everyone takes a turn.")
-_save = click.option("--save", is_flag=True, help="Write the tables to benchmarks/results.md too.")
+_saved = saved(Path(__file__).parent / "results.md")
 _keep = click.option("--keep-memory", is_flag=True, help="Let malloc keep freed memory (glibc), for all contenders.")
 
 
@@ -40,63 +42,63 @@ def main(context: click.Context) -> None:
 
 
 @main.command("all")
-@_save
-def everything(save: bool = False) -> None:
+@_saved
+def everything() -> Report:
     """Everything: step, memory, overhead and drawing (the default)."""
     report = begun()
     step.run(report)
     memory.run(report)
     overhead.run(report)
     drawing.run(report)
-    _end(report, save)
+    return report
 
 
 @main.command("step")
-@click.option("--shape", "shapes", type=_ShapeType(), multiple=True, help="Can be given several times.")
+@several("--shape", "shapes", _ShapeType())
 @_loss
-@_rounds
+@rounds
 @_keep
-@_save
-def _step(shapes: tuple[Shape, ...], loss: str, rounds: int | None, keep_memory: bool, save: bool) -> None:
+@_saved
+def _step(shapes: tuple[Shape, ...], loss: str, rounds: int | None, keep_memory: bool) -> Report:
     """Time of one training step."""
     if keep_memory:
         step.keep_memory()
     report = begun()
     step.run(report, shapes or step.SHAPES, loss, rounds)  # type: ignore[arg-type]
-    _end(report, save)
+    return report
 
 
 @main.command("memory")
 @click.option("--shape", type=_ShapeType(), default=memory.SHAPE)
 @click.option("--repeats", type=click.IntRange(1), default=5)
 @_loss
-@_save
-def _memory(shape: Shape, repeats: int, loss: str, save: bool) -> None:
+@_saved
+def _memory(shape: Shape, repeats: int, loss: str) -> Report:
     """Peak memory of one training step."""
     report = begun()
     memory.run(report, shape, loss, repeats)  # type: ignore[arg-type]
-    _end(report, save)
+    return report
 
 
 @main.command("overhead")
-@_rounds
-@_save
-def _overhead(rounds: int | None, save: bool) -> None:
+@rounds
+@_saved
+def _overhead(rounds: int | None) -> Report:
     """Time per recorded operation."""
     report = begun()
     overhead.run(report, rounds or 40)
-    _end(report, save)
+    return report
 
 
 @main.command("drawing")
-@_rounds
+@rounds
 @click.option("--limit", type=click.FloatRange(1), default=120.0, show_default=True, help="Seconds for plain dot.")
-@_save
-def _drawing(rounds: int | None, limit: float, save: bool) -> None:
+@_saved
+def _drawing(rounds: int | None, limit: float) -> Report:
     """Time to draw unrolled RNNs of 50 to 10,000 nodes, beside plain dot."""
     report = begun()
     drawing.run(report, rounds or 3, limit)
-    _end(report, save)
+    return report
 
 
 @main.command("profile")
@@ -110,11 +112,6 @@ def _profile(shape: Shape, who: str, loss: str, lines: int) -> None:
 
 
 main.add_command(timeloop)
-
-
-def _end(report: Report, save: bool) -> None:
-    if save:
-        report.save()
 
 
 if __name__ == "__main__":

@@ -19,8 +19,6 @@ from . import THREADS
 
 __all__ = ["Report", "begun", "machine"]
 
-RESULTS = Path(__file__).parent / "results.md"
-
 
 @dataclass
 class Report:
@@ -55,7 +53,7 @@ class Report:
         """Remember what another process printed."""
         self.markdown.append(markdown)
 
-    def save(self, path: Path = RESULTS, command: str = "") -> None:
+    def save(self, path: Path, command: str) -> None:
         """Write what was printed as Markdown."""
         path.write_text(f"# Results of `python -m benchmarks{command}`\n\n" + "\n".join(self.markdown).lstrip())
         self.console.print(f"written to {path}")

@@ -12,24 +12,18 @@ from typing import Any
 import click
 
 from .. import THREADS
+from ..options import rounds, saved, several
 from ..report import Report, begun
 from . import ENTRIES, growth, memory, ours, step, where
 from .task import CELLS, SHAPES, task
 
 __all__ = ["timeloop"]
 
-RESULTS = Path(__file__).parent.parent / "timeloop.md"
-
-_cell = click.option("--cell", "cells", type=click.Choice(CELLS), multiple=True, help="Can be given several times.")
-_shape = click.option(
-    "--shape", "shapes", type=click.IntRange(1, len(SHAPES)), multiple=True, help="1 to 6, in the issue's order."
-)
-_rounds = click.option("--rounds", type=click.IntRange(1), help="How often everyone takes a turn.")
-_who = click.option(
-    "--who", "keys", type=click.Choice(sorted(ENTRIES)), multiple=True, help="Can be given several times."
-)
+_cell = several("--cell", "cells", click.Choice(CELLS))
+_shape = several("--shape", "shapes", click.IntRange(1, len(SHAPES)), "1 to 6, in the issue's order. ")
+_who = several("--who", "keys", click.Choice(sorted(ENTRIES)))
 _threads = click.option("--threads", type=click.IntRange(1), multiple=True, default=(1,), show_default=True)
-_save = click.option("--save", is_flag=True, help="Write the tables to benchmarks/timeloop.md too.")
+_saved = saved(Path(__file__).parent.parent / "timeloop.md", " timeloop")
 _into = click.option("--into", type=click.Path(path_type=Path), hidden=True)
 
 
@@ -42,28 +36,28 @@ def timeloop(context: click.Context) -> None:
 
 
 @timeloop.command("all")
-@_save
-def everything(save: bool = False) -> None:
+@_saved
+def everything() -> Report:
     """Everything, the times with one thread and with two."""
     report = Report()
     report.adopt(_elsewhere(1, "step"))
     report.adopt(_elsewhere(2, "step"))
     for part in (memory.run, memory.checkpoint, growth.lengths, growth.compiling, growth.importing, where.run):
         part(report)
-    _end(report, save)
+    return report
 
 
 @timeloop.command("step")
 @_cell
 @_shape
 @_who
-@_rounds
+@rounds
 @_threads
-@_save
+@_saved
 @_into
 def _step(
-    cells: Any, shapes: Any, keys: Any, rounds: int | None, threads: tuple[int, ...], save: bool, into: Path | None
-) -> None:
+    cells: Any, shapes: Any, keys: Any, rounds: int | None, threads: tuple[int, ...], into: Path | None
+) -> Report:
     """Time of one training step."""
     report = Report()
     if threads == (THREADS,) or into:
@@ -76,45 +70,45 @@ def _step(
             report.adopt(_elsewhere(n, "step", *again))
     if into:
         into.write_text("\n".join(report.markdown))
-    _end(report, save)
+    return report
 
 
 @timeloop.command("memory")
 @_cell
 @_shape
 @click.option("--repeats", type=click.IntRange(1), default=3, show_default=True)
-@_save
-def _memory(cells: Any, shapes: Any, repeats: int, save: bool) -> None:
+@_saved
+def _memory(cells: Any, shapes: Any, repeats: int) -> Report:
     """Peak memory, plain and with checkpoints."""
     report = begun()
     memory.run(report, cells or CELLS, _shapes(shapes), repeats)
     memory.checkpoint(report, cells or CELLS, repeats=repeats)
-    _end(report, save)
+    return report
 
 
 @timeloop.command("growth")
 @_cell
-@_save
-def _growth(cells: Any, save: bool) -> None:
+@_saved
+def _growth(cells: Any) -> Report:
     """Time for 1,000 to 100,000 steps, to compile, and to import."""
     report = begun()
     growth.lengths(report, cells or CELLS)
     growth.compiling(report, cells or CELLS)
     growth.importing(report)
-    _end(report, save)
+    return report
 
 
 @timeloop.command("profile")
 @_cell
 @_shape
 @_who
-@_rounds
-@_save
-def _profile(cells: Any, shapes: Any, keys: Any, rounds: int | None, save: bool) -> None:
+@rounds
+@_saved
+def _profile(cells: Any, shapes: Any, keys: Any, rounds: int | None) -> Report:
     """Where a step's time goes: products, calls, the rest."""
     report = begun()
     where.run(report, cells or CELLS, _shapes(shapes), keys or ("ours-scan", "numpy"), rounds or 7)
-    _end(report, save)
+    return report
 
 
 @timeloop.command("program")
@@ -127,11 +121,6 @@ def _program(cell: Any) -> None:
 
 def _shapes(numbers: tuple[int, ...]) -> Any:
     return [SHAPES[i - 1] for i in numbers] or SHAPES
-
-
-def _end(report: Report, save: bool) -> None:
-    if save:
-        report.save(RESULTS, " timeloop")
 
 
 def _elsewhere(threads: int, *arguments: str) -> str:
