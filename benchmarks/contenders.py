@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.scan.c.compiler import compiler
 
 from . import THREADS
 
@@ -70,7 +71,7 @@ class Contender:
 
     key: str
     label: str
-    family: str  # "ours", or what to install for it
+    family: str  # "ours", or what to install for it: a library, or cc
     note: str
     build: Callable[[Any], tuple[Callable[[], Any], Callable[[], Gradients]]]  # the step, and reading off its gradients
 
@@ -100,9 +101,7 @@ def contenders(keys: Iterable[str], among: Mapping[str, Contender] = CONTENDERS)
     missing: list[str] = []
     for key in keys:
         contender = among[key]
-        try:
-            importlib.import_module("numpy" if contender.family in ("ours", "numpy") else contender.family)
-        except ImportError:
+        if not _is_there(contender.family):
             if contender.family not in missing:
                 missing.append(contender.family)
             continue
@@ -112,6 +111,18 @@ def contenders(keys: Iterable[str], among: Mapping[str, Contender] = CONTENDERS)
             torch.set_num_threads(THREADS)
         present.append(contender)
     return present, missing
+
+
+def _is_there(family: str) -> bool:
+    """Whether there is what a contender needs: a library, or a C compiler."""
+    try:
+        if family == "cc":
+            compiler()
+        else:
+            importlib.import_module("numpy" if family == "ours" else family)
+    except (ImportError, RuntimeError):
+        return False
+    return True
 
 
 def disagreement(found: Gradients, reference: Gradients) -> float:

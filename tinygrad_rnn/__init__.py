@@ -136,6 +136,7 @@ from .ops import (
 )
 from .primitive import primitive
 from .scan import scan
+from .scan.backend import scan_backend, set_scan_backend
 from .scope import Scope, scope
 from .tape import Node, Tensor, enable_grad, no_grad
 from .transforms import grad, hvp, jvp, value_and_grad, vjp
@@ -265,9 +266,11 @@ __all__ = [
     "roll",
     "round",
     "scan",
+    "scan_backend",
     "scan_program",
     "scope",
     "set_default_dtype",
+    "set_scan_backend",
     "sigmoid",
     "sign",
     "silu",

@@ -9,10 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from typing import Literal
+
+import tinygrad_rnn as tg
 
 from ..clock import quiet
+from ..contenders import contenders
 from ..memory import in_a_process
 from ..report import Report
+from .entry import ENTRIES
 from .ours import scanned
 from .task import CELLS, Cell, Sizes, task
 
@@ -48,18 +53,24 @@ def _fastest(cell: Cell, sizes: Sizes, repeats: int) -> float:
 
 
 def compiling(report: Report, cells: Sequence[Cell] = CELLS, repeats: int = 5) -> None:
-    """One table: a cell's first step in a process, less what a later step takes."""
+    """One table: a cell's first step in a process, less what a later step takes; with its loops in NumPy and in C."""
     report.heading("Milliseconds to compile a cell, forward and backward")
+    backends = ["numpy", *(["c"] if contenders(["ours-scan-c"], ENTRIES)[0] else [])]
     rows = []
     for cell in cells:
-        found = sorted(in_a_process("benchmarks.timeloop.growth", cell) for _ in range(repeats))
-        median = statistics.median(found)
-        rows.append([cell, f"{median:.1f} {'✓' if median < 50 else '✗'} < 50", f"{found[0]:.1f} … {found[-1]:.1f}"])
-    report.table(["", "ms", "range"], rows)
+        row: list[str] = [cell]
+        for backend in backends:
+            found = sorted(in_a_process("benchmarks.timeloop.growth", cell, backend) for _ in range(repeats))
+            median = statistics.median(found)
+            mark = f" {'✓' if median < 50 else '✗'} < 50" if backend == "numpy" else ""
+            row.append(f"{median:.1f} [{found[0]:.1f} … {found[-1]:.1f}]{mark}")
+        rows.append(row)
+    report.table(["", *(f"loops in {'NumPy' if b == 'numpy' else 'C, with the C compiler'}" for b in backends)], rows)
 
 
-def _compile(cell: Cell) -> float:
+def _compile(cell: Cell, backend: Literal["numpy", "c"]) -> float:
     """In this process, which should be a fresh one; another cell goes first, so that the compiler is there."""
+    tg.set_scan_backend(backend)
     other: Cell = "RNN" if cell != "RNN" else "GRU"
     scanned(task(other, SMALL))[0]()
     step, _ = scanned(task(cell, SMALL))
@@ -89,5 +100,4 @@ def importing(report: Report, repeats: int = 15) -> None:
 
 
 if __name__ == "__main__":
-    (_cell,) = json.loads(sys.argv[1])
-    print(_compile(_cell))
+    print(_compile(*json.loads(sys.argv[1])))

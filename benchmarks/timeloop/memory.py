@@ -17,7 +17,7 @@ from .task import CELLS, SHAPES, Cell, Sizes, task
 
 __all__ = ["checkpoint", "run"]
 
-KEYS = ("ours-scan", "ours-layer", "torch-layer", "torch-loop")
+KEYS = ("ours-scan", "ours-layer", "ours-scan-c", "torch-layer", "torch-loop")
 TARGET = "torch-layer"
 LONG = Sizes(32, 32, 32, 10_000, 8)
 
@@ -32,7 +32,7 @@ def run(report: Report, cells: Sequence[Cell] = CELLS, shapes: Sequence[Sizes] =
             found = {c.key: _median(repeats, c.key, cell, sizes) for c in chosen}
             row = [f"{cell}, {sizes}"]
             for c in chosen:
-                ratio = found[c.key] / found[TARGET] if c.family == "ours" and found.get(TARGET) else None
+                ratio = found[c.key] / found[TARGET] if c.key.startswith("ours") and found.get(TARGET) else None
                 mark = "" if ratio is None else f" ({ratio:.2f} {'✓' if ratio <= 1 else '✗'})"
                 row.append(f"{found[c.key]:.2f}{mark}")
             rows.append(row)

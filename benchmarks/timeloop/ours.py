@@ -85,8 +85,26 @@ def _scan(task: Task) -> Any:
     return scanned(task)
 
 
+@entry("ours-scan-c", "ours: the cell, its loop in C", "cc")
+def _scan_in_c(task: Task) -> Any:
+    return _in_c(*scanned(task))
+
+
 @entry("ours-layer", "ours: the layer", "ours")
 def _layer(task: Task) -> Any:
+    return _layered(task)
+
+
+@entry("ours-layer-c", "ours: the layer, its loop in C", "cc")
+def _layer_in_c(task: Task) -> Any:
+    return _in_c(*_layered(task))
+
+
+def _in_c(step: Callable[[], Any], gradients: Callable[[], Any]) -> Any:
+    return tg.scan_backend("c")(step), gradients
+
+
+def _layered(task: Task) -> Any:
     I, H, V, _, _ = task.sizes  # noqa: E741
     dtype = task.xs.dtype
     layer = getattr(tg.nn, task.cell)(I, H, dtype=dtype)

@@ -15,7 +15,7 @@ from .task import CELLS, SHAPES, Cell, Sizes, Task, task
 
 __all__ = ["OURS", "run"]
 
-OURS = ("ours-scan", "ours-layer")
+OURS = ("ours-scan", "ours-layer", "ours-scan-c", "ours-layer-c")
 PEERS = ("torch-layer", "torch-loop", "jax", "autograd", "numpy", "products")
 REFERENCE = "numpy"
 # What issue 5 asks for: ours at most so many times a peer's, at each shape; and as a geometric mean over all.

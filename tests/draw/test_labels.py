@@ -79,6 +79,15 @@ def test_details_have_no_number_without_a_gradient() -> None:
     assert [details(node, shape=True, norm=False) for node in b.nodes] == ["(2, 5)", "(5,)", "()"]
 
 
+def test_a_compiled_loop_has_results_and_no_shape_of_its_own() -> None:
+    b = Builder()
+    scan = b.add("scan", b.add(name="W", shape=(5, 5)), shape=(0,), norm=0.5)
+    b.add("output", scan, shape=(25, 5), norm=0.5)
+    assert [details(node, shape=True, norm=False) for node in b.nodes] == ["(5, 5)", "", "(25, 5)"]
+    assert details(b.nodes[scan], shape=True, norm=True) == "∇ 0.5"
+    assert "shape" not in tooltip(b.nodes[scan])
+
+
 @pytest.mark.parametrize(
     ("shape", "value", "text"),
     [

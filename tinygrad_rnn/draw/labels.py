@@ -115,6 +115,8 @@ def headline(node: GraphNode, operands: Sequence[str | None] = ()) -> str:
     name = pretty(node.name) if node.name is not None else ""
     if node.kind != "operation":
         return name or node.kind
+    if not _has_value(node):
+        return ": ".join(filter(None, (sign(node.op), name)))
     named = [text for text in operands if text]
     words = [sign(node.op), *named]
     if node.op in _INFIX and len(operands) == 2 and len(named) == 2:
@@ -131,9 +133,14 @@ def headline(node: GraphNode, operands: Sequence[str | None] = ()) -> str:
     return f"{name} = {operation}" if name else operation
 
 
+def _has_value(node: GraphNode) -> bool:
+    """Whether there is an array: a compiled loop has none, its results are nodes of their own."""
+    return node.op != "scan" or node.shape != (0,)
+
+
 def details(node: GraphNode, *, shape: bool, norm: bool) -> str:
     """The second line of a node: its shape as NumPy writes it, and the norm of its gradient if there is one."""
-    words = [str(tuple(node.shape))] if shape else []
+    words = [str(tuple(node.shape))] if shape and _has_value(node) else []
     if norm and node.grad_norm is not None:
         words.append(f"∇ {short_number(node.grad_norm)}")
     return "  ".join(words)
@@ -154,8 +161,7 @@ def tooltip(node: GraphNode) -> str:
     parts = [_cut(visible(node.name))] if node.name is not None else []
     parts += [
         _cut(visible(node.op)) if node.kind == "operation" else node.kind,
-        f"shape {tuple(node.shape)}",
-        visible(node.dtype),
+        *([f"shape {tuple(node.shape)}", visible(node.dtype)] if _has_value(node) else []),
     ]
     if str(node.scope):
         parts.append(_cut(visible(str(node.scope))))

@@ -2,7 +2,7 @@
 
 A cell is captured anew at every call of its loop, so that a program never meets a cell that has changed. What has been
 captured before is found again on the way: each operation leads from one state to the next, and the last state of a
-known structure knows its program.
+known structure knows its programs.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ __all__ = ["Capture", "Captured", "State", "capture", "forget"]
 class State:
     """What has been captured so far: the operations up to here, as a path from the root."""
 
-    __slots__ = ("dtype", "next", "program", "seen", "shape")
+    __slots__ = ("dtype", "next", "programs", "seen", "shape")
 
     def __init__(self, shape: tuple[int, ...] = (), dtype: Any = None) -> None:
         self.next: dict[Hashable, State] = {}
         self.shape, self.dtype = shape, dtype  # of what the last operation computed
-        self.program: Any = None
+        self.programs: dict[str, Any] = {}  # by what their loops are written in
         self.seen: set[Any] = set()  # the cells that were found to do the same in each step
 
 

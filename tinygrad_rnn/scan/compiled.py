@@ -15,6 +15,7 @@ from ..primitive import Plan, Primitive
 from ..seal import Seal, find, seal
 from ..tape import Array, Node, Tensor, enable_grad, grad_enabled
 from ..transforms import variable
+from .backend import backend
 from .capture import Capture
 from .loop import Loop
 from .trace import Step, UntraceableError, Var
@@ -27,14 +28,15 @@ __all__ = ["compiled", "program_of"]
 
 def program_of(found: Capture) -> LoopProgram:
     """A captured step's program, compiled if there is none yet."""
-    program = found.end.program
+    programs, language = found.end.programs, backend.get()
+    program = programs.get(language)
     if program is None:
         from .program import LoopProgram  # the compiler, loaded when there is something to compile
 
         try:
-            program = found.end.program = LoopProgram(found)
+            program = programs[language] = LoopProgram(found, language)
         except UntraceableError as error:
-            program = found.end.program = str(error)
+            program = programs[language] = str(error)
     if isinstance(program, str):
         raise UntraceableError(program)
     found_program: LoopProgram = program
@@ -96,6 +98,12 @@ class _Cotangents(np.ndarray):
 
     def astype(self, *args: Any, **kwargs: Any) -> Any:
         return self
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """⟨x, x⟩, for the norm, is that of all that it carries."""
+        if function is np.vdot:
+            return sum(np.vdot(part, part) for part in self.parts.values())
+        return super().__array_function__(function, types, args, kwargs)
 
 
 _NO_VALUE = np.empty(0)
@@ -177,6 +185,7 @@ class _Run:
     def recorded(self) -> list[Tensor]:
         """The results as tensors of the tape."""
         node = Node(_NO_VALUE, True, _SCAN, self.nodes, (self,), self.seals)
+        node.name = f"{self.length} steps"
         c, tensors = self.carries, []
         depend = {*self.derivative.carry, *(c + i for i in self.derivative.given)}
         for k, v in enumerate(self.outputs):

@@ -6,19 +6,23 @@ Another emitter would start where this one does: from `Sections`, whose equation
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from .backend import Backend
 from .names import Names, preamble
 from .operands import Operands
-from .place import Places
+from .place import Places, numpy_is_told
 from .split import Sections
 from .statements import Statements
 from .trace import Equation, Var
 
 __all__ = ["Emitted", "emit"]
+
+# A way to write the loop: its lines in the function of a block, and texts besides.
+Loop: TypeAlias = Callable[[Operands, Statements, str], tuple[list[str], list[str]]]
 
 
 @dataclass(eq=False, repr=False)
@@ -31,27 +35,45 @@ class Emitted:
         of: n, constants, those values → the function that works through n steps, as often as there are n more: carries,
             inputs, arrays to fill (`stored`) → the carries that aren't stacked, the totals.
         finish: totals, constants, those values → sums.
+        why_not_c: why its loop isn't written in C, if it should have been.
     """
 
     source: str
     once: Callable[..., Any]
     of: Callable[..., Callable[..., Any]]
     finish: Callable[..., Any]
+    sections: Sections
     inputs: list[Var]
     stored: list[Var]
     places: Places
+    why_not_c: str | None = None
 
 
-def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool) -> Emitted:
+def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool, backend: Backend) -> Emitted:
     """A program's functions, which write the values `stored` of all steps to arrays that they are given."""
+    if backend == "numpy":
+        return _emitted(program, stored, name, backwards, _loop, numpy_is_told)
+    from .c import NotInCError, loop_in_c, with_passes
+
+    try:
+        return _emitted(with_passes(program), stored, name, backwards, loop_in_c, lambda e: True)
+    except NotInCError as why:
+        return replace(_emitted(program, stored, name, backwards, _loop, numpy_is_told), why_not_c=str(why))
+
+
+def _emitted(
+    program: Sections, stored: Sequence[Var], name: str, backwards: bool, loop: Loop, told: Callable[[Equation], bool]
+) -> Emitted:
     names = _names(program)
-    values = Operands(program, names, stored, backwards)
+    values = Operands(program, names, stored, backwards, told)
     statements = Statements(values)
     inputs = _inputs(program, names)
     constants = [names(v) for v in program.step.constants]
     once_values = _once_values(program)
 
-    body = _body(values, statements, inputs)
+    before = _lines(statements, ((statements.whole(e), e) for e in program.before))
+    loop_lines, in_c = loop(values, statements, name)
+    body = _body(values, statements, inputs, before, loop_lines)
     forms = values.forms.values()
     made = [*map(names, once_values), *(form for form, _ in forms)]
     block = _function(name, ["n", *constants, *made], body)
@@ -64,11 +86,11 @@ def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool) -
     finish = _function(f"{name}_finish", [*totals, *constants, *made], [*ends, f"return [{', '.join(sums)}]"])
 
     source = "\n\n".join([*([once] if lines else []), block, *([finish] if program.totals else [])])
-    source = f"{preamble(names.space, source)}\n\n\n{source}"
+    source = "\n\n\n".join([preamble(names.space, source), source, *in_c])
     space = dict(names.space)
     exec(compile("\n\n".join([once, block, finish]), f"<scan: {name}>", "exec"), space)
     once_made, of, finished = (space[f"{name}{part}"] for part in ("_once", "", "_finish"))
-    return Emitted(source, once_made, of, finished, inputs, values.stored, values.places)
+    return Emitted(source, once_made, of, finished, program, inputs, values.stored, values.places)
 
 
 def _names(program: Sections) -> Names:
@@ -108,12 +130,16 @@ def _once_values(program: Sections) -> list[Var]:
     return [e.out for e in program.once if e.out in used]
 
 
-def _body(values: Operands, statements: Statements, inputs: Sequence[Var]) -> list[str]:
+def _body(
+    values: Operands,
+    statements: Statements,
+    inputs: Sequence[Var],
+    before: Sequence[tuple[str, str]],
+    loop: Sequence[str],
+) -> list[str]:
     """What the function does that makes a block's function: memory, and the block's function."""
     names, program, step = values.names, values.program, values.step
     static = [names(v) for i, v in enumerate(step.carry) if i not in values.places.states]
-    before = _lines(statements, ((statements.whole(e), e) for e in program.before))
-    loop = _loop(values, statements)
     after = _lines(statements, ((statements.whole(e), e) for e in program.after))
     body = [f"{carry} = {names.numpy(np.array)}({carry})" for carry in static]
     body += statements.pieces(own=False)
@@ -130,13 +156,14 @@ def _body(values: Operands, statements: Statements, inputs: Sequence[Var]) -> li
     return [*memory, *block.splitlines(), "", "return block"]
 
 
-def _loop(values: Operands, statements: Statements) -> list[str]:
+def _loop(values: Operands, statements: Statements, name: str) -> tuple[list[str], list[str]]:
+    """The loop's lines; it has no text besides."""
     lines = _lines(statements, ((statements.in_step(e), e) for e in values.program.loop))
     copyto, step = values.names.numpy(np.copyto), values.step
     for i in values.places.copied:
         lines.append((f"{copyto}({values.state_names[i]}, {values.row(step.new_carry[i])})", ""))
     if not lines:
-        return []
+        return [], []
     rows = list(values.rows.values())
     if not rows:
         head = f"for t in {'reversed(range(n))' if values.backwards else 'range(n)'}:"
@@ -145,7 +172,7 @@ def _loop(values: Operands, statements: Statements) -> list[str]:
     else:
         head = f"for {', '.join(a for a, _ in rows)} in zip({', '.join(b for _, b in rows)}):"
     title = "# the loop" + (", from the last step to the first" if values.backwards else "")
-    return [title, head, *(f"    {line}" for line in _aligned(lines, max(len(s) for s, _ in lines)))]
+    return [title, head, *(f"    {line}" for line in _aligned(lines, max(len(s) for s, _ in lines)))], []
 
 
 def _lines(statements: Statements, pairs: Iterable[tuple[str | None, Equation]]) -> list[tuple[str, str]]:

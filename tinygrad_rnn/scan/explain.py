@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from .backend import backend
 from .capture import capture
+from .emit import Emitted
 from .loop import Loop
 from .program import Derivative, LoopProgram
 from .scan import why_unrolled
@@ -35,7 +37,7 @@ class Program:
             if self._reason is None:
                 try:
                     # Not the one that runs, which has the names of the cell that it was first made for.
-                    self._derivative = _by_all(LoopProgram(found.step))
+                    self._derivative = _by_all(LoopProgram(found.step, backend.get()))
                 except UntraceableError as error:
                     self._reason = str(error)
         if self._derivative is not None:
@@ -53,8 +55,8 @@ class Program:
         return "\n".join(
             [
                 f"{_where(self._loop)} is compiled, and run in blocks of up to {derivative.block} steps.",
-                *_told("Forward", derivative.forward.sections),
-                *_told("Backward, from the last step to the first", derivative.sections),
+                *_told("Forward", derivative.forward.emitted),
+                *_told("Backward, from the last step to the first", derivative.emitted),
                 f"For the backward it keeps {size} bytes a step: {told}.",
                 "Second derivatives, forward mode and vmap go step by step through the same equations, unrolled.",
             ]
@@ -85,14 +87,15 @@ def _where(loop: Loop) -> str:
     return f"The loop over {name}" + (f" ({code.co_filename}:{code.co_firstlineno})" if code else "")
 
 
-def _told(title: str, sections: Sections) -> list[str]:
+def _told(title: str, emitted: Emitted) -> list[str]:
+    sections = emitted.sections
     rows = [
         ("once, for it is the same in all steps", sections.once),
         ("before the loop, for all steps at once, for it doesn't need the step before", sections.before),
         ("in the loop, for the next step needs it", sections.loop),
         ("after the loop, for all steps at once, for no later step needs it", sections.after),
     ]
-    lines = [f"{title}:"]
+    lines = [f"{title}" + (f" (its loop in NumPy: {emitted.why_not_c})" if emitted.why_not_c else "") + ":"]
     for why, equations in rows:
         if equations:
             names = ", ".join(_named(sections, e) for e in equations)

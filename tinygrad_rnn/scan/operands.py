@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from .algebra import EACH, ONCE
 from .names import WORDS, Names
 from .place import placed
 from .split import Sections
-from .trace import Operand, Var
+from .trace import Equation, Operand, Var
 
 __all__ = ["Operands"]
 
@@ -20,10 +20,17 @@ __all__ = ["Operands"]
 class Operands:
     """The values of a program as text; it remembers what the code needs for it."""
 
-    def __init__(self, program: Sections, names: Names, stored: Sequence[Var], backwards: bool) -> None:
+    def __init__(
+        self,
+        program: Sections,
+        names: Names,
+        stored: Sequence[Var],
+        backwards: bool,
+        told: Callable[[Equation], bool],
+    ) -> None:
         self.program, self.names, self.backwards = program, names, backwards
         self.step, self.levels = program.step, program.levels
-        self.places = placed(program, set(stored))
+        self.places = placed(program, set(stored), told)
         states = {*program.step.carry, *program.step.new_carry}
         self.stored = [v for v in stored if v not in states]
         self.old = {v: i for i, v in enumerate(self.step.carry)}
@@ -34,6 +41,7 @@ class Operands:
         # What is the same in all steps, in the form that the loop wants it in: its name, and what it is.
         self.forms: dict[Any, tuple[str, str]] = {}
         self.views: dict[Var, list[str]] = {}  # by value: views of its memory that statements need
+        self.unnamed: set[Var] = set()  # those that the code does without
         for v, i in self.new.items():  # a carry that stays put goes by one name
             if self.places.kinds.get(v) == "static" and i not in self.places.copied:
                 names.of[v] = self.state_names[i]

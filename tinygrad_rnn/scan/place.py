@@ -6,7 +6,7 @@ used again for each block of steps, while they are in the processor's cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,7 +15,7 @@ from .algebra import EACH, ONCE
 from .split import Sections, is_view, pieces_of
 from .trace import Equation, Var
 
-__all__ = ["Places", "placed", "treats_rows", "writes"]
+__all__ = ["Places", "numpy_is_told", "placed", "treats_rows", "writes"]
 
 Kind = Literal["stacked", "static", "view", "piece", "fresh"]
 
@@ -66,14 +66,22 @@ def treats_rows(e: Equation, levels: Mapping[Var, int]) -> bool:
     )
 
 
-def placed(program: Sections, stored: set[Var]) -> Places:
-    """The places of a program's values, of which those `stored` must outlive it."""
-    return _Placing(program, stored).places
+def placed(program: Sections, stored: set[Var], told: Callable[[Equation], bool]) -> Places:
+    """The places of a program's values, of which those `stored` must outlive it.
+
+    `told` says of an equation of the loop whether its result can be written where one wants it.
+    """
+    return _Placing(program, stored, told).places
+
+
+def numpy_is_told(e: Equation) -> bool:
+    """Whether NumPy's function can be told where to write its result."""
+    return e.prim.lowering.numpy is not None or bool(pieces_of(e))
 
 
 class _Placing:
-    def __init__(self, program: Sections, stored: set[Var]) -> None:
-        self.program, self.stored, self.places = program, stored, Places()
+    def __init__(self, program: Sections, stored: set[Var], told: Callable[[Equation], bool]) -> None:
+        self.program, self.stored, self.told, self.places = program, stored, told, Places()
         step = program.step
         self.in_loop = {e.out: e for e in program.loop}
         self.new = {v: i for i, v in enumerate(step.new_carry) if isinstance(v, Var)}
@@ -107,7 +115,7 @@ class _Placing:
                 places.kinds[v] = "stacked" if self.new[v] in places.states else "static"
             elif v in rows:
                 places.kinds[v] = "stacked"
-            elif e.prim.lowering.numpy is None and not pieces_of(e):
+            elif not self.told(e):
                 places.kinds[v] = "fresh"
 
     def _outside(self) -> None:

@@ -245,6 +245,8 @@ class Statements:
         for e in values.program.equations:
             v = e.out
             buffer = places.buffers.get(v)
+            if v in values.unnamed:
+                continue
             if buffer is v:
                 lines.append(f"{self.names(v)} = {self._empty(v, 'n' if places.kinds[v] == 'stacked' else None)}")
             elif buffer is not None and buffer not in values.old:
@@ -256,7 +258,8 @@ class Statements:
         values, lines = self.values, []
         for e in reversed(values.program.equations):  # pieces of pieces come after what they are part of
             for i, (a, (axis, start, stop)) in enumerate(zip(e.args, pieces_of(e) or (), strict=False)):
-                if self.places.homes.get(a) == (e.out, i) and values.is_own(a) == own:
+                is_piece = self.places.homes.get(a) == (e.out, i) and a not in values.unnamed
+                if is_piece and values.is_own(a) == own:
                     rows = ":, " if values.is_rows(a) else ""
                     lines.append(f"{self.names(a)} = {values.base(e.out)}[{rows}{':, ' * axis}{start}:{stop}]")
         return lines
@@ -265,6 +268,7 @@ class Statements:
         """Views that stay the same while a block is worked through; of other memory, those that the loop needs."""
         values = self.values
         views = [e for e in values.program.equations if self.places.kinds[e.out] == "view"]
+        views = [e for e in views if e.out not in values.unnamed]
         wanted = [e for e in views if values.is_own(e.out) == own]
         lines = [self._view(e) for e in wanted if (values.stays(e.out) if e.out in values.in_loop else own)]
         return lines + [line for v, more in values.views.items() if values.is_own(v) == own for line in more]

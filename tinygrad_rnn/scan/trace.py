@@ -19,7 +19,18 @@ from ..ops import asarray
 from ..primitive import Lowering, Primitive, shape_of
 from ..tape import Array, Lifted, Node, Tensor, innermost, new_level
 
-__all__ = ["Equation", "Operand", "Step", "Trace", "Traced", "UntraceableError", "Var", "frozen", "is_float"]
+__all__ = [
+    "DETACHED",
+    "Equation",
+    "Operand",
+    "Step",
+    "Trace",
+    "Traced",
+    "UntraceableError",
+    "Var",
+    "frozen",
+    "is_float",
+]
 
 
 class UntraceableError(Exception):
@@ -186,7 +197,7 @@ class Traced(Lifted):
 
     def detach(self) -> Tensor:
         """The same numbers, through which no gradient flows."""
-        out: Tensor = self.tracer.apply(_DETACHED, [self], {})
+        out: Tensor = self.tracer.apply(DETACHED, [self], {})
         return out
 
     def wrapped(self) -> tuple[Tensor, ...]:
@@ -291,8 +302,8 @@ def _detached(x: Any) -> Any:
 
 _NOT = Primitive(_not, "elementwise", [None], lowering=Lowering(np.logical_not))
 _NOT.apply = lambda x: asarray(~x if isinstance(x, Lifted) else np.logical_not(_value(x)))  # type: ignore[operator]
-_DETACHED = Primitive(_detached, "elementwise", [None])
-_DETACHED.apply = lambda x: x.detach() if isinstance(x, Tensor) else x
+DETACHED = Primitive(_detached, "elementwise", [None])
+DETACHED.apply = lambda x: x.detach() if isinstance(x, Tensor) else x
 
 
 # ------------------------------------------------------------------------------------------------------ shape and dtype

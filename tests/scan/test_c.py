@@ -1,0 +1,360 @@
+"""Loops in C give what loops in NumPy give, step by step or compiled; what isn't there in C is written in NumPy."""
+
+import contextlib
+import ctypes
+import doctest
+import io
+import re
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.scan.c import compiler as c_compiler
+from tinygrad_rnn.scan.c.arrays import panels
+
+from .cells import CELLS
+from .runs import assert_equal, assert_same_run, run, tensors
+
+try:
+    c_compiler.compiler()
+except RuntimeError as none:
+    pytest.skip(str(none), allow_module_level=True)
+
+in_c = tg.scan_backend("c")
+each_cell = pytest.mark.parametrize("name", CELLS)
+
+# The loops of these have something that isn't there in C (yet).
+IN_NUMPY = {
+    "attention": "matmul",
+    "cumulative": "cumsum",
+    "chosen_matrix": "matmul",
+    "einsum": "matmul",
+    "extremes": "min",
+    "gradient_descent": "matmul",
+    "inverts": "inv",
+    "kinked": "clip",
+    "mixed_carry": "int32",
+    "movements": "one by one",
+    "no_carry": "no loop",
+    "only_integers": "int64",
+    "own_operation": "own_elementwise",
+    "own_operation_without_batching_rule": "own_without_batching_rule",
+    "powers": "power",
+    "rnn_of_columns": "matmul",
+    "slices": "one by one",
+    "softmaxes": "softmax",
+    "solves": "solve",
+    "times_the_input": "matmul",
+    "unbatched_columns": "matmul",
+    "writes_at": "put",
+}
+UNCOMPILED = ("gradient_inside", "writes_where_the_input_says")
+
+
+def program(name, backend="c"):
+    made = CELLS[name].make(T=3)
+    parameters, carry, xs = (tensors(getattr(made, part)) for part in ("parameters", "carry", "xs"))
+    with tg.scan_backend(backend):
+        return tg.scan_program(lambda c, x: made.cell(parameters, c, x), carry, xs, made.length)
+
+
+def both(made, **options):
+    with in_c:
+        got = run(made, **options)
+    return got, run(made, unroll=True, **options)
+
+
+# ------------------------------------------------------------------------------------------------------ the whole table
+
+
+@each_cell
+@pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "in reverse"])
+def test_values_and_gradients(name, reverse):
+    # The gradients by computed_weights are what is left of numbers 10⁵ times as large.
+    backward = {"computed_weights": 1e-9}.get(name, 1e-12)
+    for T in (1, 2, 7):
+        assert_same_run(*both(CELLS[name].make(seed=T, T=T), reverse=reverse), backward=backward)
+
+
+@each_cell
+def test_long_sequences(name):
+    assert_same_run(*both(CELLS[name].make(T=150), reverse=len(name) % 2 == 0), forward=4e-14, backward=1e-11)
+
+
+@each_cell
+def test_what_is_in_c(name):
+    """In C, or the reason why not is told."""
+    p = program(name)
+    assert p.compiled == (name not in UNCOMPILED)
+    assert ("#include" in p.source) != (name in UNCOMPILED or name == "only_integers" or _neither(p))
+    if name in IN_NUMPY:
+        assert "its loop in NumPy: " in p.explain()
+        assert IN_NUMPY[name] in p.explain()
+    else:
+        assert "its loop in NumPy" not in p.explain()
+    if p.source:
+        compile(p.source, name, "exec")
+
+
+def _neither(p):
+    return p.explain().count("its loop in NumPy") == 2
+
+
+@pytest.mark.parametrize("name", ["rnn_tanh", "lstm", "gru_reset_after", "layernorm_lstm", "residual_stack", "slices"])
+@pytest.mark.parametrize("checkpoint", [1, 40, "sqrt"])
+def test_checkpoints_give_the_same_bits(name, checkpoint):
+    made = CELLS[name].make(T=150)
+    with in_c:
+        assert_equal(run(made, checkpoint=checkpoint).gradients, run(made).gradients)
+
+
+SIZES = [(1, 1, 1), (1, 2, 1), (5, 1, 4), (3, 8, 16), (7, 5, 33), (64, 3, 20)]
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("name", ["lstm", "gru_reset_before", "layernorm_lstm", "language_model", "rnn_float32"])
+def test_other_sizes(name, sizes):
+    B, I, H = sizes  # noqa: E741
+    assert_same_run(*both(CELLS[name].make(T=4, B=B, I=I, H=H)), forward=1e-14)
+
+
+# ----------------------------------------------------------------------------------------------- products and functions
+
+
+@pytest.fixture(scope="module", params=["float", "double"])
+def product(request):
+    call = c_compiler.product(request.param)
+    size, pointer = ctypes.c_ssize_t, ctypes.c_void_p
+    function = ctypes.CFUNCTYPE(None, size, size, size, pointer, size, size, pointer, pointer, size)
+    return ctypes.cast(call, function), np.dtype({"float": np.float32, "double": np.float64}[request.param])
+
+
+lengths = st.integers(1, 40)
+
+
+@given(lengths, lengths, st.integers(1, 150), st.integers(0, 3), st.booleans())
+def test_products(product, rows, inner, columns, room, turned):
+    call, dtype = product
+    rng = np.random.default_rng(rows + inner + columns)
+    x, w = (rng.integers(-9, 9, shape).astype(dtype) for shape in ((rows, inner), (inner, columns)))
+    x = np.asfortranarray(x) if turned else x
+    out = np.full((rows, columns + room), 7, dtype)
+    ms, strides = panels(w), [s // dtype.itemsize for s in x.strides]
+    call(rows, inner, columns, x.ctypes.data, *strides, ms.ctypes.data, out.ctypes.data, columns + room)
+    assert_array_equal(out[:, :columns], x @ w)  # of whole numbers, exactly
+    assert_array_equal(out[:, columns:], 7)  # and nothing beside it
+
+
+def test_a_row_is_the_same_to_the_last_bit_whatever_is_multiplied_with_it(product):
+    """So a checkpoint, or another batch, doesn't change a sequence's numbers."""
+    call, dtype = product
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((23, 50)).astype(dtype), rng.standard_normal((50, 77)).astype(dtype)
+    ms, found = panels(w), []
+    for rows in range(1, 24):
+        out = np.empty((rows, 77), dtype)
+        call(rows, 50, 77, x.ctypes.data, 50, 1, ms.ctypes.data, out.ctypes.data, 77)
+        found.append(out[0])
+    assert_array_equal(found, [found[0]] * 23)
+
+
+def elementwise(text):
+    """A function of two arrays, made of an expression in C."""
+    body = f"#pragma omp simd\nfor (ptrdiff_t i = 0; i < n; i++) out[i] = {text};"
+    source = f'#include "loop.h"\nvoid f(ptrdiff_t n, const float *x, const float *y, float *out)\n{{\n{body}\n}}'
+    arguments = [c_compiler.Argument((), np.dtype(np.float32), True, 0, written) for written in (False, False, True)]
+    call = c_compiler.CFunction("f", source, arguments)
+
+    def function(x, y):
+        out = np.empty_like(x)
+        call(len(x), x, y, out)
+        return out
+
+    return function
+
+
+def test_tanh_in_single_precision():
+    """To 1.33 units in the last place, for numbers of all magnitudes."""
+    x = np.arange(0, 0x7F800000, 2003, dtype=np.uint32).view(np.float32)
+    x = np.concatenate([x, -x])
+    want = np.tanh(x.astype(float))
+    error = np.abs(elementwise("hyperbolic_tangent(x[i])")(x, x) - want)
+    normal = np.abs(want) > 1e-37
+    assert np.max(error[normal] / np.spacing(np.abs(want[normal]).astype(np.float32))) < 1.4
+    assert np.max(error[~normal]) < 1e-44
+
+
+SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-42, 3e38], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("text", "function"),
+    [
+        ("hyperbolic_tangent(x[i])", lambda x, y: np.tanh(x)),
+        ("maximum(x[i], y[i])", np.maximum),
+        ("minimum(x[i], y[i])", np.minimum),
+        ("sign_of(x[i])", lambda x, y: np.sign(x)),
+    ],
+)
+def test_special_numbers(text, function):
+    x, y = (v.reshape(-1).copy() for v in np.meshgrid(SPECIAL, SPECIAL))
+    got, want = elementwise(text)(x, y), function(x, y)
+    assert_array_equal(got, want)
+    signed = ~np.isnan(want)
+    if function in (np.maximum, np.minimum):
+        signed &= want != 0  # of 0 and −0, NumPy gives either
+    assert_array_equal(np.signbit(got[signed]), np.signbit(want[signed]))
+
+
+# ------------------------------------------------------------------------------------------------------- as it is used
+
+
+def test_a_layer():
+    """In single precision, with sizes that don't fill the last panel."""
+    rng = np.random.default_rng(0)
+    xs = tg.tensor(rng.standard_normal((30, 5, 7)), dtype=np.float32)
+    for kind in (tg.nn.RNN, tg.nn.LSTM, tg.nn.GRU):
+        layer = kind(7, 19, num_layers=2, bidirectional=True, dtype=np.float32, rng=1)
+        found = {}
+        for backend in ("numpy", "c"):
+            layer.zero_grad()
+            with tg.scan_backend(backend):
+                ys, _ = layer(xs)
+            (ys * ys).sum().backward()
+            found[backend] = [ys.numpy(), *[p.grad for p in layer.parameters()]]
+        for got, want in zip(found["c"], found["numpy"], strict=True):
+            assert_allclose(got, want, rtol=0, atol=2e-5 * np.abs(want).max())
+
+
+def test_the_backend_is_that_of_the_call():
+    def cell(h, x):
+        return tg.tanh(h * w + x), h
+
+    w = tg.tensor(np.full(4, 0.5), requires_grad=True)
+    xs = np.ones((5, 4))
+    assert "#include" not in tg.scan_program(cell, np.zeros(4), xs).source
+    with in_c:
+        assert "#include" in tg.scan_program(cell, np.zeros(4), xs).source
+        h, _ = tg.scan(cell, np.zeros(4), xs)
+    h.sum().backward()  # outside
+    got, w.grad = w.grad, None
+    h, _ = tg.scan(cell, np.zeros(4), xs)
+    h.sum().backward()
+    assert_allclose(got, w.grad, rtol=1e-14)
+    tg.set_scan_backend("c")
+    try:
+        assert "#include" in tg.scan_program(cell, np.zeros(4), xs).source
+    finally:
+        tg.set_scan_backend("numpy")
+
+
+def test_inputs_that_are_not_in_one_piece():
+    rng = np.random.default_rng(0)
+    W = tg.tensor(rng.standard_normal((6, 6)).T / 3, requires_grad=True)
+    h0 = tg.asarray(rng.standard_normal((6, 4)).T)
+    xs = tg.asarray(rng.standard_normal((6, 4, 9)).T[::2, ::-1])
+
+    def cell(h, x):
+        h = tg.tanh(x + h @ W)
+        return h, h[:, ::2]
+
+    def gradients():
+        W.grad = None
+        h, ys = tg.scan(cell, h0, xs)
+        (tg.sum(h.T) + tg.sum(ys * ys)).backward()
+        return [h.numpy(), ys.numpy(), W.grad]
+
+    with in_c:
+        got = gradients()
+    for a, b in zip(got, gradients(), strict=True):
+        assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_nans_and_infinities_stay_where_they_are():
+    xs = np.zeros((4, 3))
+    xs[1] = [np.nan, np.inf, -np.inf]
+    with in_c:
+        h, ys = tg.scan(lambda h, x: (tg.tanh(0.5 * h + x), tg.relu(h - x)), np.zeros(3), xs)
+    want, more = tg.scan(lambda h, x: (tg.tanh(0.5 * h + x), tg.relu(h - x)), np.zeros(3), xs, unroll=True)
+    assert_allclose(h.numpy(), want.numpy(), rtol=1e-14)
+    assert_allclose(ys.numpy(), more.numpy(), rtol=1e-14)
+
+
+def test_threads():
+    made, results = CELLS["lstm"].make(T=20), []
+
+    def work():
+        with tg.scan_backend("c"):
+            results.append(run(made).gradients)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(results) == 4
+    for other in results[1:]:
+        assert_equal(other, results[0])
+
+
+def test_the_loop_that_docs_show():
+    page = (Path(__file__).parents[2] / "docs" / "time_loop.md").read_text()
+    before, shown = page.split("## In C")
+    space = {}
+    for example in doctest.DocTestParser().get_examples(before):
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(compile(example.source, "time_loop.md", "single"), space)
+    zeros = space["zeros"]
+    with in_c:
+        p = tg.scan_program(space["lstm"], {"h": zeros, "c": zeros}, space["inputs"])
+    (block,) = re.findall(r"^```c\n(.*?)^```", shown, re.M | re.S)
+    assert block in p.source
+
+
+# --------------------------------------------------------------------------------------------------------------- errors
+
+
+def test_another_backend():
+    with pytest.raises(ValueError, match=r"scan_backend: want 'numpy' or 'c', got 'cuda'"):
+        tg.scan_backend("cuda")
+    with pytest.raises(ValueError, match=r"set_scan_backend: want 'numpy' or 'c', got 'C'"):
+        tg.set_scan_backend("C")
+
+
+def test_no_compiler(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    with pytest.raises(
+        RuntimeError, match=r"wants a C compiler, and there is no cc, gcc or clang on the PATH; install"
+    ):
+        tg.scan_backend("c")
+    monkeypatch.setenv("CC", "tcc-of-mine")
+    with pytest.raises(RuntimeError, match="there is no tcc-of-mine on the PATH"):
+        tg.set_scan_backend("c")
+
+
+def test_a_compiler_that_fails(monkeypatch):
+    monkeypatch.setenv("CFLAGS", "-fno-such-option")
+    w = tg.tensor([0.25, 0.75, 0.125, 0.5, 0.375], requires_grad=True)
+    with in_c, pytest.raises(RuntimeError, match=r"(?s)scan_backend: .* can't compile a loop:\n.*-fno-such-option"):
+        tg.scan(lambda h, x: (h * w - x, None), np.zeros(5), np.ones((3, 5)))
+    assert w.grad is None
+
+
+def test_arrays_are_looked_at_before_they_are_given_to_c():
+    argument = c_compiler.Argument((3,), np.dtype(float), True, 1, True)
+    f = c_compiler.CFunction("f", "#include <stddef.h>\nvoid f(ptrdiff_t n, double *x) { x[n] = 1; }", [argument])
+    x = np.zeros((3, 3))
+    f(2, x)
+    assert x[0, 2] == 1
+    for wrong in (np.zeros((2, 3)), np.zeros((3, 3), np.float32), np.zeros((3, 3)).T[:, :], np.zeros((3, 6))[:, ::2]):
+        if wrong.flags.c_contiguous and wrong.shape == (3, 3) and wrong.dtype == float:
+            continue
+        with pytest.raises(RuntimeError, match=r"f: want float64 of shape \(3, 3\)"):
+            f(2, wrong)

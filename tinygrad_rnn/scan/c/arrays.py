@@ -1,0 +1,226 @@
+"""Where a loop in C finds its values: in which array, and where in it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...tape import Array
+from ..algebra import EACH, ONCE
+from ..operands import Operands
+from ..split import pieces_of
+from ..trace import Var
+from .compiler import Argument
+from .expressions import RESERVED, TYPES, NotInCError
+
+__all__ = ["AXES", "Arrays", "Place", "panels"]
+
+AXES = "ijklm"  # what counts along them
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a value is: in an array; at step t in its row t + `shift`, or, if that is None, in all of it.
+
+    `look` shows where in the row: it is to `row` as the value is to the array's, and neither is ever read.
+    """
+
+    array: str
+    shift: int | None
+    look: Array
+    row: Array
+
+    @property
+    def offset(self) -> int:
+        """Elements from the row's first to the value's."""
+        return (_address(self.look) - _address(self.row)) // self.row.itemsize
+
+    def strides(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Elements from one to the next along each axis, broadcast to a shape."""
+        return tuple(s // self.row.itemsize for s in np.broadcast_to(self.look, shape).strides)
+
+    def is_same(self, other: Place, shape: tuple[int, ...]) -> bool:
+        """Whether each index means the same element of the two."""
+        return self.offset == other.offset and self.strides(shape) == other.strides(shape)
+
+    def meets(self, other: Place) -> bool:
+        """Whether the two share memory."""
+        if (self.array, self.shift) != (other.array, other.shift):
+            return False
+        flat = self.row.reshape(-1)
+        a, b = (np.lib.stride_tricks.as_strided(flat[p.offset :], p.look.shape, p.look.strides) for p in (self, other))
+        try:
+            return bool(np.shares_memory(a, b, max_work=10_000))  # type: ignore[arg-type] # its stubs know two numbers
+        except np.exceptions.TooHardError:
+            return True
+
+
+def _address(x: Array) -> int:
+    return int(x.__array_interface__["data"][0])
+
+
+def panels(matrix: Array) -> Array:
+    """A matrix [inner, columns] as product.c wants it: [columns / width, inner, width], panels of 64 bytes' columns."""
+    inner, columns = matrix.shape
+    width = 64 // matrix.itemsize
+    count = -(-columns // width)
+    wide = np.zeros((inner, count * width), matrix.dtype)
+    wide[:, :columns] = matrix
+    return np.ascontiguousarray(wide.reshape(inner, count, width).transpose(1, 0, 2))
+
+
+class Arrays:
+    """The arrays that a loop is given, and the places of its values in them."""
+
+    def __init__(self, values: Operands) -> None:
+        self.values = values
+        self.written: set[str] = set()  # arrays that the loop writes to
+        self._found: dict[Var, Place] = {}
+        self._known: dict[str, tuple[str, Argument]] = {}  # what the code in NumPy calls an array, and its form
+        self._used: dict[str, None] = {}  # those that are arguments, in this order
+        self._pointers: dict[tuple[str, int], str] = {}
+        self._renamed: dict[str, str] = {}
+
+    # ---- places
+
+    def place(self, v: Var) -> Place:
+        """A value's."""
+        if v not in self._found:
+            self._found[v] = self._place(v)
+        return self._found[v]
+
+    def _place(self, v: Var) -> Place:
+        places = self.values.places
+        if v in places.homes:
+            joined, i = places.homes[v]
+            axis, start, stop = (pieces_of(joined.equation) or [])[i]
+            return self.part(self.place(joined), lambda x: x[(slice(None),) * axis + (slice(start, stop),)])
+        if places.kinds.get(v) == "view" and v.equation is not None:
+            e = v.equation
+            return self.part(self.place(e.args[0]), lambda x: e.prim.forward(x, *e.args[1:], **e.kwargs))
+        array, shift = self._array(v)
+        row = np.empty(v.shape, v.dtype)
+        return Place(array, shift, row, row)
+
+    def part(self, whole: Place, view: Callable[[Array], Any]) -> Place:
+        """Another look at what is in a place. Raises `NotInCError` if it would be a copy."""
+        look = view(whole.look)
+        if not np.may_share_memory(look, whole.row):
+            raise NotInCError("numbers are picked out one by one")
+        return Place(whole.array, whole.shift, look, whole.row)
+
+    def _array(self, v: Var) -> tuple[str, int | None]:
+        """The array that a value is in, and the shift of its rows."""
+        values, places = self.values, self.values.places
+        back = values.backwards
+        state, extra, shift = None, 0, 0
+        if v in values.old:
+            state, shift = values.old[v], 1 if back else 0
+        elif v in values.new and (values.new[v] in places.states or places.buffers.get(v) in values.old):
+            state, shift = values.new[v], 0 if back else 1
+        if state is not None:
+            called, rows, extra = values.state_names[state], state in places.states, 1
+        elif v not in values.in_loop and values.levels.get(v, EACH) == ONCE:
+            called, rows = self._once(v), False
+        else:
+            buffer = places.buffers.get(v, v)
+            called, rows = values.names(buffer), values.is_rows(v)
+            if buffer in values.old:
+                called = values.state_names[values.old[buffer]]
+        name = self._named(called, Argument(v.shape, v.dtype, rows, extra if rows else 0, False))
+        return name, shift if rows else None
+
+    def _once(self, v: Var | Array) -> str:
+        """What is the same in all steps, in one piece."""
+        names, forms = self.values.names, self.values.forms
+        if isinstance(v, np.ndarray):
+            return names.thing("constant", np.asarray(v, order="C"), key=("in C", id(v)))
+        if (v, "C") not in forms:
+            form = f"{names.numpy(np.asarray)}({self.values.whole(v)}, order='C')"
+            forms[v, "C"] = names.new(f"{names(v)}_C"), form
+        return forms[v, "C"][0]
+
+    def _named(self, called: str, argument: Argument) -> str:
+        name = self.in_c(called)
+        self._known.setdefault(name, (called, argument))
+        return name
+
+    def in_c(self, name: str) -> str:
+        """A name that isn't taken in C."""
+        if name not in RESERVED and not _MACRO.fullmatch(name):
+            return name
+        if name not in self._renamed:
+            self._renamed[name] = self.values.names.new(f"{name}_")
+        return self._renamed[name]
+
+    def constant(self, x: Array) -> Place:
+        """The place of a constant array."""
+        if x.dtype.name not in TYPES:
+            raise NotInCError(f"a constant is of dtype {x.dtype}")
+        name = self._named(self._once(x), Argument(x.shape, x.dtype, False, 0, False))
+        row = np.empty(x.shape, x.dtype)
+        return Place(name, None, row, row)
+
+    def panels(self, matrix: Var | Array, turned: bool) -> str:
+        """The array of a matrix's panels, or of its transpose's."""
+        names, forms = self.values.names, self.values.forms
+        called = self.values.whole(matrix)
+        key = (matrix if isinstance(matrix, Var) else id(matrix), "panels", turned)
+        if key not in forms:
+            text = f"{names.thing('panels', panels)}({called}{'.T' if turned else ''})"
+            forms[key] = names.new(f"{called}_panels"), text
+        width = 64 // matrix.dtype.itemsize
+        inner, columns = matrix.shape[::-1] if turned else matrix.shape
+        shape = (-(-columns // width), inner, width)
+        name = self._named(forms[key][0], Argument(shape, matrix.dtype, False, 0, False))
+        self._used[name] = None
+        return name
+
+    # ---- text
+
+    def pointer(self, p: Place) -> str:
+        """The pointer to the first element of a place's row."""
+        self._used[p.array] = None
+        if p.shift is None:
+            return p.array
+        if (p.array, p.shift) not in self._pointers:
+            name = self.values.names.new(f"{p.array}_{'next' if p.shift else 't'}")
+            self._pointers[p.array, p.shift] = name
+        return self._pointers[p.array, p.shift]
+
+    def element(self, p: Place, strides: Sequence[int]) -> str:
+        """An element of a value, counted along axes by as many letters."""
+        terms = [(stride, letter) for stride, letter in zip(strides, AXES, strict=False) if stride]
+        index = [letter if stride == 1 else f"{stride} * {letter}" for stride, letter in terms]
+        if p.offset or not index:
+            index = [str(p.offset), *index]
+        return f"{self.pointer(p)}[{' + '.join(index)}]"
+
+    def arguments(self) -> list[tuple[str, Argument]]:
+        """What the function takes: what the code in NumPy calls each array, and its form."""
+        found = [(name, *self._known[name]) for name in self._used]
+        return [(called, argument._replace(written=name in self.written)) for name, called, argument in found]
+
+    def parameters(self) -> list[str]:
+        """The function's parameters."""
+        return [f"{self._pointed_at(name)} *{name}" for name in self._used]
+
+    def rows(self) -> list[str]:
+        """At each step: pointers to the rows."""
+        return [
+            f"{self._pointed_at(array)} *{name} = {array} + {'(t + 1)' if shift else 't'} * "
+            f"{math.prod(self._known[array][1].shape)};"
+            for (array, shift), name in self._pointers.items()
+        ]
+
+    def _pointed_at(self, name: str) -> str:
+        """The type of the elements of an array."""
+        return ("" if name in self.written else "const ") + TYPES[self._known[name][1].dtype.name]
+
+
+_MACRO = re.compile(r"(FP|HUGE|MATH|CMPLX).*|.*_(MAX|MIN)")

@@ -1,0 +1,341 @@
+"""The loop of a program as a function in C: products are calls (product.c), all else is done in passes over memory.
+
+It is made of the same equations, in the same places, as the loop in NumPy. Elementwise equations of one shape that
+follow each other are one pass, and what nothing else looks at stays in a register.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import operator
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ..algebra import EACH, ONCE
+from ..operands import Operands
+from ..split import pieces_of
+from ..statements import Statements
+from ..trace import Equation, Operand, Var
+from .arrays import AXES, Arrays, Place
+from .compiler import CFunction
+from .expressions import MOVES, SCATTER, SUMS, TYPES, NotInCError, dtype_of, is_apart, is_array, literal, template
+
+__all__ = ["loop_in_c"]
+
+
+def loop_in_c(values: Operands, statements: Statements, name: str) -> tuple[list[str], list[str]]:
+    """The lines of NumPy code that call the loop, and its text. Raises `NotInCError`."""
+    call, function = _Writer(values, statements, name).written()
+    return ["# the loop", call], [f'{function.__name__}_in_c = r"""\n{function.source}"""\n']
+
+
+class _Line(NamedTuple):
+    """One result of a pass: what is computed (None for what is only put somewhere), where it goes, how it is made."""
+
+    out: Var | None
+    target: Place
+    template: str
+    operands: tuple[Operand, ...]
+    comment: str
+
+
+@dataclass(eq=False)
+class _Pass:
+    """Lines that are worked out together, element by element."""
+
+    shape: tuple[int, ...]
+    lines: list[_Line] = field(default_factory=list)
+    made: dict[Var, Place] = field(default_factory=dict)
+    read: dict[Var | Place, Place] = field(default_factory=dict)
+
+
+class _Writer:
+    def __init__(self, values: Operands, statements: Statements, name: str) -> None:
+        self.values, self.statements, self.name = values, statements, f"{name}_loop"
+        self.program, self.kinds, self.homes = values.program, values.places.kinds, values.places.homes
+        self.arrays = Arrays(values)
+        self.readers: dict[Var, list[Equation]] = {}
+        self.real: str | None = None  # what products are of
+
+    def written(self) -> tuple[str, CFunction]:
+        program = self.program
+        if not program.loop:
+            raise NotInCError("there is no loop")
+        for e in program.loop:
+            for v in (e.out, *e.inputs):
+                if v.dtype.name not in TYPES or 0 in v.shape or v.ndim > len(AXES):
+                    raise NotInCError(f"{e.prim.name} has to do with numbers of dtype {v.dtype} and shape {v.shape}")
+            for a in e.inputs:
+                self.readers.setdefault(a, []).append(e)
+        body: list[str] = []
+        for part in self._parts():
+            if isinstance(part, _Pass):
+                body += self._pass(part)
+            else:
+                body += self._sum(part) if part.prim in SUMS else [self._product(part)]
+        arguments = self.arrays.arguments()
+        function = CFunction(self.name, self._assembled(body), [form for _, form in arguments], self.real)
+        names = [called for called, _ in arguments]
+        self.values.unnamed = self._unnamed(set(names))
+        return f"{self.values.names.thing(self.name, function)}({', '.join(['n', *names])})", function
+
+    def _unnamed(self, called: set[str]) -> set[Var]:
+        """The loop's values that are nobody's business outside it: the code in NumPy needs no names for them."""
+        program, places, names = self.program, self.values.places, self.values.names
+        waiting = [a for e in (*program.before, *program.after) for a in (e.out, *e.inputs)]
+        waiting += [a for total in program.totals for a in total.args if isinstance(a, Var)]
+        waiting += [v for v in places.buffers.values() if names(v) in called]
+        named: set[Var] = set()
+        while waiting:
+            v = waiting.pop()
+            if v not in named:
+                named.add(v)
+                waiting += [places.buffers.get(v, v), places.home(v)]
+                if v in self.homes:
+                    waiting.append(self.homes[v][0])
+                elif self.kinds.get(v) == "view" and v.equation is not None:
+                    waiting.append(v.equation.args[0])
+        return {e.out for e in program.loop} - named
+
+    def _parts(self) -> Iterator[_Pass | Equation]:
+        """The loop, in passes, and equations that are none."""
+        current = _Pass(())
+        for item in self._lines():
+            if isinstance(item, _Line) and current.lines and self._fits(current, item):
+                self._add(current, item)
+                continue
+            if current.lines:
+                yield current
+            current = _Pass(item.target.look.shape) if isinstance(item, _Line) else _Pass(())
+            if isinstance(item, _Line):
+                self._add(current, item)
+            else:
+                yield item
+        if current.lines:
+            yield current
+
+    def _lines(self) -> Iterator[_Line | Equation]:
+        """What is to be done for each equation: lines of passes, or what is none."""
+        step = self.program.step
+        for e in self.program.loop:
+            if self.kinds[e.out] == "view":
+                continue
+            if is_apart(e):
+                yield e
+            elif (parts := pieces_of(e)) is not None:
+                whole = self.arrays.place(e.out)
+                for i, (a, (axis, start, stop)) in enumerate(zip(e.args, parts, strict=True)):
+                    if self.homes.get(a) != (e.out, i):
+                        part = (slice(None),) * axis + (slice(start, stop),)
+                        target = self.arrays.part(whole, operator.itemgetter(part))
+                        yield _Line(None, target, "{}", (a,), f"{self.values.names(e.out)}, a part of it")
+            elif e.prim in MOVES:
+                yield from self._moved(e)
+            else:
+                yield _Line(e.out, self.arrays.place(e.out), template(e), e.args, self.statements.comment(e))
+        for i in self.values.places.copied:
+            yield _Line(None, self.arrays.place(step.carry[i]), "{}", (step.new_carry[i],), "for the next step")
+
+    def _moved(self, e: Equation) -> Iterator[_Line]:
+        """A value that is put elsewhere as it is."""
+        target, comment = self.arrays.place(e.out), self.statements.comment(e)
+        if any(not isinstance(a, Var) or a.dtype != e.out.dtype for a in e.args):
+            raise NotInCError(f"{e.prim.name} is of {', '.join(str(dtype_of(a)) for a in e.args)}")
+        if e.prim is not SCATTER:
+            source = self.arrays.part(self.arrays.place(e.args[0]), lambda x: e.prim.forward(x, **e.kwargs))
+            yield _Line(None, target, "{}", (source,), comment)
+            return
+        yield _Line(None, target, "{}", (0.0,), comment)
+        for a, index in zip(e.args, e.kwargs["indices"], strict=True):
+            part = self.arrays.part(target, operator.itemgetter(index))
+            yield _Line(None, part, "{} + {}", (part, a), f"{comment}, a part of it")
+
+    # ---- passes
+
+    def _fits(self, part: _Pass, line: _Line) -> bool:
+        """Whether a line can be worked out together with those of a pass, element by element."""
+        shape = line.target.look.shape
+        if shape != part.shape:
+            return False
+        inputs = [self.arrays.place(a) for a in line.operands if isinstance(a, Var) and a not in part.made]
+        inputs += [a for a in line.operands if isinstance(a, Place)]
+        targets = [before.target for before in part.lines]
+        if any(p.meets(target) for p in inputs for target in targets):
+            return False
+        others = [*targets, *part.read.values()]
+        return not any(line.target.meets(p) and not line.target.is_same(p, shape) for p in others)
+
+    def _add(self, part: _Pass, line: _Line) -> None:
+        for a in line.operands:
+            if isinstance(a, Place):
+                part.read[a] = a
+            elif isinstance(a, Var) and a not in part.made:
+                part.read.setdefault(a, self.arrays.place(a))
+        part.lines.append(line)
+        if line.out is not None:
+            part.made[line.out] = line.target
+
+    def _is_stored(self, part: _Pass, line: _Line) -> bool:
+        """Whether a result is looked at by others than the lines of its pass."""
+        v = line.out
+        if v is None or v in self.homes or v in self.values.new or line.target.shift is not None:
+            return True
+        return any(e.out not in part.made for e in self.readers.get(v, ()))
+
+    def _pass(self, part: _Pass) -> list[str]:
+        stored = [line.target for line in part.lines if self._is_stored(part, line)]
+        constants = {id(a): self.arrays.constant(a) for line in part.lines for a in line.operands if is_array(a)}
+        places = [*part.read.values(), *constants.values(), *stored]
+        lengths, axes = _merged(part.shape, [p.strides(part.shape) for p in places])
+
+        def element(p: Place) -> str:
+            return self.arrays.element(p, [p.strides(part.shape)[axis] for axis in axes])
+
+        local: dict[Any, str] = {p: self.arrays.pointer(p) for p in places}
+        inner: list[str] = []
+
+        def operand(a: Operand, line: _Line) -> str:
+            if isinstance(a, Place):
+                return element(a)
+            if is_array(a):
+                return element(constants[id(a)])
+            if not isinstance(a, Var):
+                return literal(a, line.operands)
+            if a not in local:
+                local[a] = self._local(a, local)
+                inner.append(f"{TYPES[a.dtype.name]} {local[a]} = {element(part.read[a])};")
+            return local[a]
+
+        for line in part.lines:
+            value = line.template.format(*[operand(a, line) for a in line.operands])
+            if line.out is not None:
+                local[line.out] = self._local(line.out, local)
+                inner.append(f"{TYPES[line.out.dtype.name]} {local[line.out]} = {value};  // {line.comment}")
+                value = local[line.out]
+            if self._is_stored(part, line):
+                self.arrays.written.add(line.target.array)
+                inner.append(f"{element(line.target)} = {value};" + ("" if line.out else f"  // {line.comment}"))
+        return _nested(lengths, AXES, inner, "#pragma omp simd")  # no element depends on another: that makes it a pass
+
+    def _local(self, v: Var, others: dict[Any, str]) -> str:
+        name = self.arrays.in_c(self.values.names(v))
+        while name in others.values():
+            name += "_"
+        return name
+
+    # ---- sums and products
+
+    def _sum(self, e: Equation) -> list[str]:
+        """A sum over axes, worked out in double precision."""
+        (x,) = e.args
+        if not isinstance(x, Var) or x.dtype.kind != "f" or e.out.dtype != x.dtype:
+            raise NotInCError(f"{e.prim.name} is of {dtype_of(x)}")
+        over = {axis % x.ndim for axis in e.kwargs["axis"]}
+        order = [*(axis for axis in range(x.ndim) if axis not in over), *sorted(over)]
+        source, target = self.arrays.place(x), self.arrays.place(e.out)
+        self.arrays.written.add(target.array)
+        shape = [x.shape[axis] for axis in order]
+        to = target.strides(e.out.shape)
+        if e.kwargs["keepdims"]:
+            to = tuple(stride for axis, stride in enumerate(to) if axis not in over)
+        strides = source.strides(x.shape)
+        element = self.arrays.element(source, [strides[axis] for axis in order])
+        split = len(order) - len(over)
+        total = f"total / {math.prod(shape[split:])}" if SUMS[e.prim] else "total"
+        inner = _nested(shape[split:], AXES[split:], [f"total += {element};"], "#pragma omp simd reduction(+ : total)")
+        result = self.arrays.element(target, to)
+        lines = ["double total = 0;", *inner, f"{result} = {total};  // {self.statements.comment(e)}"]
+        return _nested(shape[:split], AXES, lines, None)
+
+    def _product(self, e: Equation) -> str:
+        x, y = e.args
+        turned = False
+        if self._is_once(x) and not self._is_once(y) and x.ndim == 2 and y.ndim == 1:  # W h is h Wᵀ
+            x, y, turned = y, x, True
+        if not (self._is_once(y) and isinstance(x, Var) and y.ndim == 2 and x.ndim >= 1):
+            raise NotInCError(f"{e.prim.name} is not of rows with a matrix that is the same in all steps")
+        if not x.dtype == y.dtype == e.out.dtype:
+            raise NotInCError(f"{e.prim.name} is of different dtypes")
+        inner, columns = y.shape[::-1] if turned else y.shape
+        rows, x_row, x_step = self._rows(x)
+        _, out_row, out_step = self._rows(e.out)
+        if out_step != 1 and columns > 1:
+            raise NotInCError("a row of a product's result is not in one piece")
+        matrix = self.arrays.panels(y, turned)
+        source, target = self.arrays.place(x), self.arrays.place(e.out)
+        self.arrays.written.add(target.array)
+        if self.real not in (None, TYPES[y.dtype.name]):
+            raise NotInCError("its products are of different dtypes")
+        self.real = TYPES[y.dtype.name]
+        left, out = (f"{self.arrays.pointer(p)}{f' + {p.offset}' if p.offset else ''}" for p in (source, target))
+        call = f"product({rows}, {inner}, {columns}, {left}, {x_row}, {x_step}, {matrix}, {out}, {out_row});"
+        return f"{call}  // {self.statements.comment(e)}"
+
+    def _is_once(self, x: Operand) -> bool:
+        if isinstance(x, Var):
+            return x not in self.values.in_loop and self.values.levels.get(x, EACH) == ONCE
+        return is_array(x)
+
+    def _rows(self, v: Var) -> tuple[int, int, int]:
+        """How many rows a value has, and how many elements it is from one, and from one column, to the next."""
+        look = self.arrays.place(v).look
+        strides = [s // look.itemsize for s in look.strides]
+        lead = [(n, s) for n, s in zip(look.shape[:-1], strides[:-1], strict=True) if n > 1]
+        for (_, outer), (n, s) in itertools.pairwise(lead):
+            if outer != n * s:
+                raise NotInCError("the rows of a product are not at equal distances")
+        return math.prod(look.shape[:-1]), lead[-1][1] if lead else look.shape[-1], strides[-1]
+
+    # ---- all of it
+
+    def _assembled(self, body: Sequence[str]) -> str:
+        multiply = [f"product_of({self.real})"] if self.real else []
+        parameters = ", ".join(_in_one_piece(p) for p in (*multiply, "ptrdiff_t n", *self.arrays.parameters()))
+        head = textwrap.wrap(f"void {self.name}({parameters})", 110, subsequent_indent=" " * (len(self.name) + 6))
+        down = self.values.backwards
+        over_time = "for (ptrdiff_t t = n - 1; t >= 0; t--) {" if down else "for (ptrdiff_t t = 0; t < n; t++) {"
+        lines = [
+            '#include "loop.h"',
+            "",
+            *(line.replace(_NO_BREAK, " ") for line in head),
+            "{",
+            f"    {over_time}",
+            *(f"        {line}" for line in (*self.arrays.rows(), *body)),
+            "    }",
+            "}",
+        ]
+        return "\n".join(lines) + "\n"
+
+
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def _in_one_piece(text: str) -> str:
+    return text.replace(" ", _NO_BREAK)
+
+
+def _nested(lengths: Sequence[int], letters: str, body: Sequence[str], pragma: str | None) -> list[str]:
+    """Loops in one another around statements; the innermost with a pragma."""
+    heads = [f"for (ptrdiff_t {i} = 0; {i} < {n}; {i}++) {{" for n, i in zip(lengths, letters, strict=False)]
+    text = [f"{'    ' * k}{head}" for k, head in enumerate(heads or ["{"])]
+    if heads and pragma:
+        text.insert(-1, f"{'    ' * (len(heads) - 1)}{pragma}")
+    text += [f"{'    ' * max(1, len(heads))}{statement}" for statement in body]
+    return text + [f"{'    ' * k}}}" for k in reversed(range(max(1, len(heads))))]
+
+
+def _merged(shape: tuple[int, ...], strides: Sequence[tuple[int, ...]]) -> tuple[list[int], list[int]]:
+    """The lengths of as few loops as will do, and the axis that each counts along: neighbours become one."""
+    lengths: list[int] = []
+    axes: list[int] = []
+    for axis in [axis for axis, n in enumerate(shape) if n > 1]:
+        if axes and all(s[axes[-1]] == s[axis] * shape[axis] for s in strides):
+            lengths[-1] *= shape[axis]
+            axes[-1] = axis
+        else:
+            lengths.append(shape[axis])
+            axes.append(axis)
+    return lengths, axes
