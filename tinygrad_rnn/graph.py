@@ -35,8 +35,8 @@ class GraphNode:
     """One node: an operation's result, a leaf that takes a gradient, or a named constant.
 
     `id` numbers nodes in the order in which the tape made them, which is a topological order: `parents` < `id`.
-    `grad_norm` is ‖∂L/∂node‖₂ once a backward has run, `None` before. `value` is its first few numbers, if they were
-    recorded.
+    `grad_norm` is ‖∂L/∂node‖₂ once a backward has run, `None` before; of a leaf, ‖grad‖₂ as it is now. `value` is its
+    first few numbers, if they were recorded.
     """
 
     id: int

@@ -68,10 +68,13 @@ def panels(matrix: Array) -> Array:
     """A matrix [inner, columns] as product.c wants it: [columns / width, inner, width], panels of 64 bytes' columns."""
     inner, columns = matrix.shape
     width = 64 // matrix.itemsize
-    count = -(-columns // width)
-    wide = np.zeros((inner, count * width), matrix.dtype)
-    wide[:, :columns] = matrix
-    return np.ascontiguousarray(wide.reshape(inner, count, width).transpose(1, 0, 2))
+    whole, rest = divmod(columns, width)
+    out = np.empty((whole + (rest > 0), inner, width), matrix.dtype)
+    out[:whole] = matrix[:, : whole * width].reshape(inner, whole, width).swapaxes(0, 1)
+    if rest:
+        out[whole, :, :rest] = matrix[:, whole * width :]
+        out[whole, :, rest:] = 0
+    return out
 
 
 class Arrays:
