@@ -286,6 +286,54 @@ def test_nans_and_infinities_stay_where_they_are():
     assert_allclose(ys.numpy(), more.numpy(), rtol=1e-14)
 
 
+NAMES = """
+    x_t h_t h_next x_rows matmul_1 matmul_1_t matmul_1_all i i_ i__ j l l_ n n_ t t_ total total_ product
+    product_ double float static register I NULL NAN INFINITY HUGE_VAL M_PI FLT_MAX linux unix asm typeof
+    complex ptrdiff_t tanh_single hyperbolic_tangent maximum sign_of exp fabs gamma y0 pow round _x _Bool
+    __x86_64__ __attribute__ δ δh block forward_loop W_panels constant
+"""
+
+
+@pytest.mark.parametrize("k", range(4), ids=["carry", "x", "product", "sum"])
+def test_no_name_means_something_else_in_c(k):
+    """Each cell has a number of its own, for an equal one would get the program, and the names, of the one before."""
+    rng = np.random.default_rng(0)
+    W, U = (tg.tensor(rng.standard_normal((5, 5)) / 2, requires_grad=True) for _ in range(2))
+    h0 = tg.tensor(rng.standard_normal((3, 5)), requires_grad=True)
+    xs = tg.tensor(rng.standard_normal((4, 3, 5)), requires_grad=True)
+    before = xs.numpy().copy()
+    for number, name in enumerate(NAMES.split(), start=10 * k):
+        names = ["h", "x", "a", "b"]
+        names[k] = name
+        carry, x, a, b = names
+        code = f"""def cell({carry}, {x}):
+            {a} = {carry} @ W
+            {b} = {a} * {1 + number / 64} - {x}
+            {a}_, {x}_ = {carry} @ U, {b} * {x}
+            return tg.tanh({b} + {a}_), {x}_ + {carry}"""
+        space = {"W": W, "U": U, "tg": tg}
+        exec(code, space)
+
+        def gradients(cell=space["cell"]):
+            last, ys = tg.scan(cell, h0, xs)
+            return tg.autograd.grad(last.sum() + (ys * ys).sum(), [W, U, h0, xs])
+
+        want = gradients()
+        with tg.scan_backend("c"):
+            got = gradients()
+        for g, w in zip(got, want, strict=True):
+            assert_allclose(g.numpy(), w.numpy(), rtol=1e-10, atol=1e-12, err_msg=name)
+        assert_array_equal(xs.numpy(), before)
+
+
+def test_numbers_in_another_byte_order():
+    x = tg.asarray(np.random.default_rng(0).standard_normal((5, 3)).astype(">f8"))
+    with in_c:
+        got = tg.scan(lambda c, x: (tg.tanh(c * 0.5 + x), c * x), np.zeros(3), x)[1]
+    want = tg.scan(lambda c, x: (tg.tanh(c * 0.5 + x), c * x), np.zeros(3), x, unroll=True)[1]
+    assert_allclose(got.numpy(), want.numpy(), rtol=1e-14)
+
+
 def test_threads():
     made, results = CELLS["lstm"].make(T=20), []
 

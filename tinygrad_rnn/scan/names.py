@@ -25,7 +25,7 @@ class Names:
 
     def __init__(self) -> None:
         self.of: dict[Any, str] = {}
-        self.taken: set[str] = {"n", "t", *_BUILTINS}
+        self.taken: set[str] = {"n", "t", "block", *_BUILTINS}
         self.space: dict[str, Any] = {}
         self.counts: dict[str, int] = {}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +29,7 @@ class Place:
     `look` shows where in the row: it is to `row` as the value is to the array's, and neither is ever read.
     """
 
-    array: str
+    array: str  # what the code in NumPy calls it
     shift: int | None
     look: Array
     row: Array
@@ -84,10 +83,12 @@ class Arrays:
         self.values = values
         self.written: set[str] = set()  # arrays that the loop writes to
         self._found: dict[Var, Place] = {}
-        self._known: dict[str, tuple[str, Argument]] = {}  # what the code in NumPy calls an array, and its form
-        self._used: dict[str, None] = {}  # those that are arguments, in this order
+        self._forms: dict[str, Argument] = {}
+        self._same: set[str] = set()  # what isn't a value of the loop's, but is the same in all steps
+        self._used: dict[str, str] = {}  # what those that are arguments are called in C, in this order
         self._pointers: dict[tuple[str, int], str] = {}
-        self._renamed: dict[str, str] = {}
+        self._names: dict[Any, str] = {}
+        self._taken = set(RESERVED)
 
     # ---- places
 
@@ -135,39 +136,30 @@ class Arrays:
             called, rows = values.names(buffer), values.is_rows(v)
             if buffer in values.old:
                 called = values.state_names[values.old[buffer]]
-        name = self._named(called, Argument(v.shape, v.dtype, rows, extra if rows else 0, False))
-        return name, shift if rows else None
+        self._forms.setdefault(called, Argument(v.shape, v.dtype, rows, extra if rows else 0, False))
+        return called, shift if rows else None
 
     def _once(self, v: Var | Array) -> str:
         """What is the same in all steps, in one piece."""
         names, forms = self.values.names, self.values.forms
         if isinstance(v, np.ndarray):
-            return names.thing("constant", np.asarray(v, order="C"), key=("in C", id(v)))
-        if (v, "C") not in forms:
-            form = f"{names.numpy(np.asarray)}({self.values.whole(v)}, order='C')"
-            forms[v, "C"] = names.new(f"{names(v)}_C"), form
-        return forms[v, "C"][0]
-
-    def _named(self, called: str, argument: Argument) -> str:
-        name = self.in_c(called)
-        self._known.setdefault(name, (called, argument))
-        return name
-
-    def in_c(self, name: str) -> str:
-        """A name that isn't taken in C."""
-        if name not in RESERVED and not _MACRO.fullmatch(name):
-            return name
-        if name not in self._renamed:
-            self._renamed[name] = self.values.names.new(f"{name}_")
-        return self._renamed[name]
+            called = names.thing("constant", np.asarray(v, order="C"), key=("in C", id(v)))
+        else:
+            if (v, "C") not in forms:
+                form = f"{names.numpy(np.asarray)}({self.values.whole(v)}, order='C')"
+                forms[v, "C"] = names.new(f"{names(v)}_C"), form
+            called = forms[v, "C"][0]
+        self._same.add(called)
+        return called
 
     def constant(self, x: Array) -> Place:
         """The place of a constant array."""
-        if x.dtype.name not in TYPES:
+        if x.dtype not in TYPES:
             raise NotInCError(f"a constant is of dtype {x.dtype}")
-        name = self._named(self._once(x), Argument(x.shape, x.dtype, False, 0, False))
+        called = self._once(x)
+        self._forms[called] = Argument(x.shape, x.dtype, False, 0, False)
         row = np.empty(x.shape, x.dtype)
-        return Place(name, None, row, row)
+        return Place(called, None, row, row)
 
     def panels(self, matrix: Var | Array, turned: bool) -> str:
         """The array of a matrix's panels, or of its transpose's."""
@@ -180,21 +172,38 @@ class Arrays:
         width = 64 // matrix.dtype.itemsize
         inner, columns = matrix.shape[::-1] if turned else matrix.shape
         shape = (-(-columns // width), inner, width)
-        name = self._named(forms[key][0], Argument(shape, matrix.dtype, False, 0, False))
-        self._used[name] = None
-        return name
+        name = forms[key][0]
+        self._same.add(name)
+        self._forms[name] = Argument(shape, matrix.dtype, False, 0, False)
+        return self._argument(name)
 
     # ---- text
 
+    def name(self, key: Any, wanted: str) -> str:
+        """What `key` is called in C: nothing that means something else there."""
+        if key not in self._names:
+            name = f"{wanted}_" if wanted.isupper() or wanted.startswith("_") else wanted  # there may be such a macro
+            while name in self._taken:
+                name += "_"
+            self._taken.add(name)
+            self._names[key] = name
+        return self._names[key]
+
+    def _argument(self, called: str) -> str:
+        """An array, which becomes an argument if it isn't one."""
+        if called not in self._used:
+            kind = "_rows" if self._forms[called].rows else "" if called in self._same else "_all"
+            self._used[called] = self.name(called, f"{called}{kind}")
+        return self._used[called]
+
     def pointer(self, p: Place) -> str:
         """The pointer to the first element of a place's row."""
-        self._used[p.array] = None
+        array = self._argument(p.array)
         if p.shift is None:
-            return p.array
-        if (p.array, p.shift) not in self._pointers:
-            name = self.values.names.new(f"{p.array}_{'next' if p.shift else 't'}")
-            self._pointers[p.array, p.shift] = name
-        return self._pointers[p.array, p.shift]
+            return array
+        key = p.array, p.shift
+        self._pointers[key] = self.name(key, f"{p.array}_{'next' if p.shift else 't'}")
+        return self._pointers[key]
 
     def element(self, p: Place, strides: Sequence[int]) -> str:
         """An element of a value, counted along axes by as many letters."""
@@ -206,24 +215,20 @@ class Arrays:
 
     def arguments(self) -> list[tuple[str, Argument]]:
         """What the function takes: what the code in NumPy calls each array, and its form."""
-        found = [(name, *self._known[name]) for name in self._used]
-        return [(called, argument._replace(written=name in self.written)) for name, called, argument in found]
+        return [(called, self._forms[called]._replace(written=called in self.written)) for called in self._used]
 
     def parameters(self) -> list[str]:
         """The function's parameters."""
-        return [f"{self._pointed_at(name)} *{name}" for name in self._used]
+        return [f"{self._pointed_at(called)} *{name}" for called, name in self._used.items()]
 
     def rows(self) -> list[str]:
         """At each step: pointers to the rows."""
         return [
-            f"{self._pointed_at(array)} *{name} = {array} + {'(t + 1)' if shift else 't'} * "
-            f"{math.prod(self._known[array][1].shape)};"
-            for (array, shift), name in self._pointers.items()
+            f"{self._pointed_at(called)} *{name} = {self._used[called]} + {'(t + 1)' if shift else 't'} * "
+            f"{math.prod(self._forms[called].shape)};"
+            for (called, shift), name in self._pointers.items()
         ]
 
-    def _pointed_at(self, name: str) -> str:
+    def _pointed_at(self, called: str) -> str:
         """The type of the elements of an array."""
-        return ("" if name in self.written else "const ") + TYPES[self._known[name][1].dtype.name]
-
-
-_MACRO = re.compile(r"(FP|HUGE|MATH|CMPLX).*|.*_(MAX|MIN)")
+        return ("" if called in self.written else "const ") + TYPES[self._forms[called].dtype]

@@ -35,7 +35,7 @@ class NotInCError(Exception):
     """Why a loop isn't written in C."""
 
 
-TYPES = {"float32": "float", "float64": "double", "bool": "_Bool"}
+TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double", np.dtype(np.bool_): "_Bool"}  # in native order
 
 _ARITHMETIC: dict[Any, str] = {
     np.add: "{} + {}",
@@ -76,7 +76,8 @@ MOVES = (_reshape.primitive, _broadcast_to.primitive, SCATTER)  # type: ignore[a
 _WORDS = """
     auto break case char const continue default do double else enum extern float for goto if inline int long register
     restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
-    product n t i j k l m total I NULL NAN INFINITY complex math_errhandling
+    product product_of tanh_single ptrdiff_t n t i j k l m total
+    complex imaginary math_errhandling asm typeof linux unix
 """
 RESERVED = frozenset(re.findall(r"\w+", _WORDS) + re.findall(r"\w+(?=\()", " ".join((_ARITHMETIC | _LOGIC).values())))
 
@@ -119,12 +120,12 @@ def literal(x: Any, others: Sequence[Any]) -> str:
     """A number: of the type of the values among the other arguments, if it is Python's."""
     others = [a.dtype for a in others if isinstance(a, (Var, np.ndarray))]
     dtype = x.dtype if isinstance(x, np.ndarray) else np.result_type(*others, x) if others else np.dtype(float)
-    if dtype.name not in TYPES:
+    if dtype not in TYPES:
         raise NotInCError(f"{x!r} is of dtype {dtype}")
     number = np.asarray(x).astype(dtype)[()]
     if dtype.kind == "b":
         return str(int(number))
-    kind = TYPES[dtype.name]
+    kind = TYPES[dtype]
     if not np.isfinite(number):
         return f"({kind})NAN" if np.isnan(number) else f"({kind}){'-' if number < 0 else ''}INFINITY"
     digits = str(number)

@@ -12,7 +12,7 @@ import operator
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..algebra import EACH, ONCE
 from ..operands import Operands
@@ -66,7 +66,7 @@ class _Writer:
             raise NotInCError("there is no loop")
         for e in program.loop:
             for v in (e.out, *e.inputs):
-                if v.dtype.name not in TYPES or 0 in v.shape or v.ndim > len(AXES):
+                if v.dtype not in TYPES or 0 in v.shape or v.ndim > len(AXES):
                     raise NotInCError(f"{e.prim.name} has to do with numbers of dtype {v.dtype} and shape {v.shape}")
             for a in e.inputs:
                 self.readers.setdefault(a, []).append(e)
@@ -194,7 +194,7 @@ class _Writer:
         def element(p: Place) -> str:
             return self.arrays.element(p, [p.strides(part.shape)[axis] for axis in axes])
 
-        local: dict[Any, str] = {p: self.arrays.pointer(p) for p in places}
+        local: dict[Var, str] = {}
         inner: list[str] = []
 
         def operand(a: Operand, line: _Line) -> str:
@@ -205,26 +205,20 @@ class _Writer:
             if not isinstance(a, Var):
                 return literal(a, line.operands)
             if a not in local:
-                local[a] = self._local(a, local)
-                inner.append(f"{TYPES[a.dtype.name]} {local[a]} = {element(part.read[a])};")
+                local[a] = self.arrays.name(a, self.values.names(a))
+                inner.append(f"{TYPES[a.dtype]} {local[a]} = {element(part.read[a])};")
             return local[a]
 
         for line in part.lines:
             value = line.template.format(*[operand(a, line) for a in line.operands])
             if line.out is not None:
-                local[line.out] = self._local(line.out, local)
-                inner.append(f"{TYPES[line.out.dtype.name]} {local[line.out]} = {value};  // {line.comment}")
+                local[line.out] = self.arrays.name(line.out, self.values.names(line.out))
+                inner.append(f"{TYPES[line.out.dtype]} {local[line.out]} = {value};  // {line.comment}")
                 value = local[line.out]
             if self._is_stored(part, line):
                 self.arrays.written.add(line.target.array)
                 inner.append(f"{element(line.target)} = {value};" + ("" if line.out else f"  // {line.comment}"))
         return _nested(lengths, AXES, inner, "#pragma omp simd")  # no element depends on another: that makes it a pass
-
-    def _local(self, v: Var, others: dict[Any, str]) -> str:
-        name = self.arrays.in_c(self.values.names(v))
-        while name in others.values():
-            name += "_"
-        return name
 
     # ---- sums and products
 
@@ -267,9 +261,9 @@ class _Writer:
         matrix = self.arrays.panels(y, turned)
         source, target = self.arrays.place(x), self.arrays.place(e.out)
         self.arrays.written.add(target.array)
-        if self.real not in (None, TYPES[y.dtype.name]):
+        if self.real not in (None, TYPES[y.dtype]):
             raise NotInCError("its products are of different dtypes")
-        self.real = TYPES[y.dtype.name]
+        self.real = TYPES[y.dtype]
         left, out = (f"{self.arrays.pointer(p)}{f' + {p.offset}' if p.offset else ''}" for p in (source, target))
         call = f"product({rows}, {inner}, {columns}, {left}, {x_row}, {x_step}, {matrix}, {out}, {out_row});"
         return f"{call}  // {self.statements.comment(e)}"
