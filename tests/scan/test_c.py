@@ -98,6 +98,7 @@ def test_what_is_in_c(name):
         assert IN_NUMPY[name] in p.explain()
     else:
         assert "its loop in NumPy" not in p.explain()
+        assert ("its loop in C" in p.explain()) == p.compiled
     if p.source:
         compile(p.source, name, "exec")
 

@@ -35,7 +35,7 @@ class Emitted:
         of: n, constants, those values → the function that works through n steps, as often as there are n more: carries,
             inputs, arrays to fill (`stored`) → the carries that aren't stacked, the totals.
         finish: totals, constants, those values → sums.
-        why_not_c: why its loop isn't written in C, if it should have been.
+        loop: in what its loop is written, and why, where C was asked for.
     """
 
     source: str
@@ -46,7 +46,7 @@ class Emitted:
     inputs: list[Var]
     stored: list[Var]
     places: Places
-    why_not_c: str | None = None
+    loop: str = ""
 
 
 def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool, backend: Backend) -> Emitted:
@@ -56,9 +56,11 @@ def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool, b
     from .c import NotInCError, loop_in_c, with_passes
 
     try:
-        return _emitted(with_passes(program), stored, name, backwards, loop_in_c, lambda e: True)
+        found = _emitted(with_passes(program), stored, name, backwards, loop_in_c, lambda e: True)
+        return replace(found, loop="in C")
     except NotInCError as why:
-        return replace(_emitted(program, stored, name, backwards, _loop, numpy_is_told), why_not_c=str(why))
+        found = _emitted(program, stored, name, backwards, _loop, numpy_is_told)
+        return replace(found, loop=f"in NumPy: {why}")
 
 
 def _emitted(

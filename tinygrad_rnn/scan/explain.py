@@ -22,7 +22,8 @@ class Program:
     """What a loop compiles to, or why it doesn't.
 
     `source` is the NumPy code of one block of time steps: the forward that keeps what a backward by all inputs needs,
-    and that backward. It is empty if the loop can't be compiled.
+    and that backward; under `scan_backend("c")` with the loops in C, as strings. It is empty if the loop can't be
+    compiled.
     """
 
     def __init__(self, loop: Loop) -> None:
@@ -95,7 +96,7 @@ def _told(title: str, emitted: Emitted) -> list[str]:
         ("in the loop, for the next step needs it", sections.loop),
         ("after the loop, for all steps at once, for no later step needs it", sections.after),
     ]
-    lines = [f"{title}" + (f" (its loop in NumPy: {emitted.why_not_c})" if emitted.why_not_c else "") + ":"]
+    lines = [f"{title} (its loop {emitted.loop}):" if emitted.loop else f"{title}:"]
     for why, equations in rows:
         if equations:
             names = ", ".join(_named(sections, e) for e in equations)

@@ -13,7 +13,7 @@ static inline float tanh_single(float x)
     float p = -0.33333299f + u * (0.13331958f + u * (-0.05378668f + u * (0.02080538f + u * -0.00590586f)));
     float b = 2.0f * (a < 10.0f ? a : 10.0f);
     float n = b * 1.44269504f + 12582912.0f; /* 1.5 · 2²³: what is left of a number's fraction is its nearest integer */
-    union { float number; int32_t bits; } power = {n};
+    union { float number; uint32_t bits; } power = {n};
     power.bits = (power.bits + 127) << 23; /* 2ⁿ */
     n -= 12582912.0f;
     float r = (b - n * 0.693359375f) + n * 2.12194440e-4f; /* b − n log 2 */
