@@ -255,6 +255,27 @@ def test_the_backend_is_that_of_the_call():
         tg.set_scan_backend("numpy")
 
 
+def test_whole_numbers_outside_the_loop():
+    """What is made of them before the loop stays there; the loop is in C."""
+    w = tg.tensor(np.full(3, 0.5), requires_grad=True)
+    steps = np.arange(6)
+
+    def cell(h, t):
+        h = tg.tanh(h * w + tg.where(t % 2 == 0, 1.0, -0.5))
+        return h, h
+
+    def gradient():
+        w.grad = None
+        h, ys = tg.scan(cell, np.zeros(3), steps)
+        (h.sum() + (ys * ys).sum()).backward()
+        return w.grad
+
+    with in_c:
+        assert "its loop in NumPy" not in tg.scan_program(cell, np.zeros(3), steps).explain()
+        got = gradient()
+    assert_allclose(got, gradient(), rtol=1e-13)
+
+
 def test_inputs_that_are_not_in_one_piece():
     rng = np.random.default_rng(0)
     W = tg.tensor(rng.standard_normal((6, 6)).T / 3, requires_grad=True)

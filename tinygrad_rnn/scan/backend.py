@@ -31,7 +31,7 @@ def set_scan_backend(name: Backend) -> None:
 class scan_backend(setting_to[Backend], setting=backend):  # noqa: N801 - a context manager, used like a function
     """Within this context, or a function decorated with it, `scan` writes its loops in `"numpy"` or `"c"`.
 
-    NumPy is the default. C makes a training step of small arrays up to 2.5 times as fast (benchmarks/timeloop.md). It
+    NumPy is the default. C makes a training step of small arrays up to 3 times as fast (benchmarks/timeloop.md). It
     takes a C compiler, which is run once in a process for each loop of a cell (0.1 to 0.3 s); all but the loops stays
     in NumPy. Results are NumPy's to a few units in the last place; NumPy's warnings of overflow aren't given. A loop
     with an operation that isn't there in C stays in NumPy; `scan_program(…).explain()` says so.

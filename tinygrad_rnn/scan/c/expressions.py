@@ -89,6 +89,8 @@ def is_apart(e: Equation) -> bool:
 
 def is_passed(e: Equation) -> bool:
     """Whether it can be part of a pass, or needs none."""
+    if any(v.dtype not in TYPES for v in (e.out, *e.inputs)):
+        return False
     try:
         return is_view(e) or bool(pieces_of(e)) or e.prim in MOVES or bool(template(e))
     except NotInCError:
