@@ -81,7 +81,7 @@ def test_five_steps_in_pytorch_give_the_same_states_and_gradients(make, batch, b
     a, b = tg.tensor(start, requires_grad=True), torch.tensor(start, requires_grad=True)
     got, want = final(ours, xs, a), final(theirs, torch.tensor(xs), b)
     for g, w in zip(got, want, strict=True):
-        assert_allclose(g.data, w.detach().numpy(), rtol=1e-13)
+        assert_allclose(g.data, w.detach().numpy(), rtol=1e-13, atol=1e-15)  # a sum of larger numbers can be near 0
     sum((g**3).sum() for g in got).backward()
     sum((w**3).sum() for w in want).backward()
     assert_allclose(a.grad, b.grad.numpy(), rtol=1e-11, atol=1e-14)
