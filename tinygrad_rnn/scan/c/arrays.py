@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,15 +102,18 @@ class Arrays:
     def _place(self, v: Var) -> Place:
         places = self.values.places
         if v in places.homes:
-            joined, i = places.homes[v]
-            axis, start, stop = (pieces_of(joined.equation) or [])[i]
-            return self.part(self.place(joined), lambda x: x[(slice(None),) * axis + (slice(start, stop),)])
+            return self.piece(*places.homes[v])
         if places.kinds.get(v) == "view" and v.equation is not None:
             e = v.equation
             return self.part(self.place(e.args[0]), lambda x: e.prim.forward(x, *e.args[1:], **e.kwargs))
         array, shift = self._array(v)
         row = np.empty(v.shape, v.dtype)
         return Place(array, shift, row, row)
+
+    def piece(self, joined: Var, i: int) -> Place:
+        """The place of the i-th of the values that are joined."""
+        axis, start, stop = (pieces_of(joined.equation) or [])[i]
+        return self.part(self.place(joined), operator.itemgetter((slice(None),) * axis + (slice(start, stop),)))
 
     def part(self, whole: Place, view: Callable[[Array], Any]) -> Place:
         """Another look at what is in a place. Raises `NotInCError` if it would be a copy."""
@@ -132,10 +136,7 @@ class Arrays:
         elif v not in values.in_loop and values.levels.get(v, EACH) == ONCE:
             called, rows = self._once(v), False
         else:
-            buffer = places.buffers.get(v, v)
-            called, rows = values.names(buffer), values.is_rows(v)
-            if buffer in values.old:
-                called = values.state_names[values.old[buffer]]
+            called, rows = values.names(places.buffers.get(v, v)), values.is_rows(v)
         self._forms.setdefault(called, Argument(v.shape, v.dtype, rows, extra if rows else 0, False))
         return called, shift if rows else None
 

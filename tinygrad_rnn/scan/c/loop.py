@@ -125,13 +125,11 @@ class _Writer:
                 continue
             if is_apart(e):
                 yield e
-            elif (parts := pieces_of(e)) is not None:
-                whole = self.arrays.place(e.out)
-                for i, (a, (axis, start, stop)) in enumerate(zip(e.args, parts, strict=True)):
+            elif pieces_of(e) is not None:
+                comment = f"{self.values.names(e.out)}, a part of it"
+                for i, a in enumerate(e.args):
                     if self.homes.get(a) != (e.out, i):
-                        part = (slice(None),) * axis + (slice(start, stop),)
-                        target = self.arrays.part(whole, operator.itemgetter(part))
-                        yield _Line(None, target, "{}", (a,), f"{self.values.names(e.out)}, a part of it")
+                        yield _Line(None, self.arrays.piece(e.out, i), "{}", (a,), comment)
             elif e.prim in MOVES:
                 yield from self._moved(e)
             else:
