@@ -18,7 +18,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.scan.c.compiler import compiler
 
 from . import THREADS
 
@@ -71,7 +70,7 @@ class Contender:
 
     key: str
     label: str
-    family: str  # "ours", or what to install for it: a library, or cc
+    family: str  # "ours", or the library to install for it
     note: str
     build: Callable[[Any], tuple[Callable[[], Any], Callable[[], Gradients]]]  # the step, and reading off its gradients
 
@@ -114,13 +113,9 @@ def contenders(keys: Iterable[str], among: Mapping[str, Contender] = CONTENDERS)
 
 
 def _is_there(family: str) -> bool:
-    """Whether there is what a contender needs: a library, or a C compiler."""
     try:
-        if family == "cc":
-            compiler()
-        else:
-            importlib.import_module("numpy" if family == "ours" else family)
-    except (ImportError, RuntimeError):
+        importlib.import_module("numpy" if family == "ours" else family)
+    except ImportError:
         return False
     return True
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
-from typing import Literal
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.scan.backend import Backend, why_not_c
 
 from ..clock import quiet
-from ..contenders import contenders
 from ..memory import in_a_process
 from ..report import Report
-from .entry import ENTRIES
 from .ours import scanned
 from .task import CELLS, Cell, Sizes, task
 
@@ -55,21 +55,27 @@ def _fastest(cell: Cell, sizes: Sizes, repeats: int) -> float:
 def compiling(report: Report, cells: Sequence[Cell] = CELLS, repeats: int = 5) -> None:
     """One table: a cell's first step in a process, less what a later step takes; with its loops in NumPy and in C."""
     report.heading("Milliseconds to compile a cell, forward and backward")
-    backends = ["numpy", *(["c"] if contenders(["ours-scan-c"], ENTRIES)[0] else [])]
+    ways = ["loops in NumPy"]
+    ways += [] if why_not_c(SMALL.T) else ["in C, the first time", "in C, kept on disk from before"]
     rows = []
     for cell in cells:
+        found: dict[str, list[float]] = {way: [] for way in ways}
+        for _ in range(repeats):
+            with tempfile.TemporaryDirectory() as cache:
+                for way in ways:
+                    backend = "numpy" if way == ways[0] else "c"
+                    found[way].append(in_a_process("benchmarks.timeloop.growth", cell, backend, cache))
         row: list[str] = [cell]
-        for backend in backends:
-            found = sorted(in_a_process("benchmarks.timeloop.growth", cell, backend) for _ in range(repeats))
-            median = statistics.median(found)
-            mark = f" {'✓' if median < 50 else '✗'} < 50" if backend == "numpy" else ""
-            row.append(f"{median:.1f} [{found[0]:.1f} … {found[-1]:.1f}]{mark}")
+        for times in found.values():
+            median = statistics.median(times)
+            row.append(f"{median:.1f} [{min(times):.1f} … {max(times):.1f}] {'✓' if median < 50 else '✗'} < 50")
         rows.append(row)
-    report.table(["", *(f"loops in {'NumPy' if b == 'numpy' else 'C, with the C compiler'}" for b in backends)], rows)
+    report.table(["", *ways], rows)
 
 
-def _compile(cell: Cell, backend: Literal["numpy", "c"]) -> float:
+def _compile(cell: Cell, backend: Backend, cache: str) -> float:
     """In this process, which should be a fresh one; another cell goes first, so that the compiler is there."""
+    os.environ["TINYGRAD_RNN_CACHE"] = cache
     tg.set_scan_backend(backend)
     other: Cell = "RNN" if cell != "RNN" else "GRU"
     scanned(task(other, SMALL))[0]()

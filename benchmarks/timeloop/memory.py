@@ -17,7 +17,7 @@ from .task import CELLS, SHAPES, Cell, Sizes, task
 
 __all__ = ["checkpoint", "run"]
 
-KEYS = ("ours-scan", "ours-layer", "ours-scan-c", "torch-layer", "torch-loop")
+KEYS = ("ours-scan", "ours-layer", "ours-scan-numpy", "torch-layer", "torch-loop")
 TARGET = "torch-layer"
 LONG = Sizes(32, 32, 32, 10_000, 8)
 
@@ -64,7 +64,7 @@ def _measure(key: str, cell: Cell, sizes: Sizes) -> float:
         (contender,), _ = contenders([key], ENTRIES)
         return contender.build(task(cell, sizes))[0]
 
-    short = build(sizes._replace(T=3))
+    short = build(sizes._replace(T=8))
     short()
     short()
     return peak(build(sizes))

@@ -85,9 +85,9 @@ def _scan(task: Task) -> Any:
     return scanned(task)
 
 
-@entry("ours-scan-c", "ours: the cell, its loop in C", "cc")
-def _scan_in_c(task: Task) -> Any:
-    return _in_c(*scanned(task))
+@entry("ours-scan-numpy", "ours: the cell, its loop in NumPy", "ours")
+def _scan_in_numpy(task: Task) -> Any:
+    return _in_numpy(*scanned(task))
 
 
 @entry("ours-layer", "ours: the layer", "ours")
@@ -95,13 +95,13 @@ def _layer(task: Task) -> Any:
     return _layered(task)
 
 
-@entry("ours-layer-c", "ours: the layer, its loop in C", "cc")
-def _layer_in_c(task: Task) -> Any:
-    return _in_c(*_layered(task))
+@entry("ours-layer-numpy", "ours: the layer, its loop in NumPy", "ours")
+def _layer_in_numpy(task: Task) -> Any:
+    return _in_numpy(*_layered(task))
 
 
-def _in_c(step: Callable[[], Any], gradients: Callable[[], Any]) -> Any:
-    return tg.scan_backend("c")(step), gradients
+def _in_numpy(step: Callable[[], Any], gradients: Callable[[], Any]) -> Any:
+    return tg.scan_backend("numpy")(step), gradients
 
 
 def _layered(task: Task) -> Any:

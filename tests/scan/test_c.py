@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.scan.c import compiler as c_compiler
+from tinygrad_rnn.scan.c import compiler
 from tinygrad_rnn.scan.c.arrays import panels
+from tinygrad_rnn.scan.c.function import Argument, CFunction
+from tinygrad_rnn.scan.c.function import product as compiled_product
 
 from .cells import CELLS
 from .runs import assert_equal, assert_same_run, run, tensors
 
 try:
-    c_compiler.compiler()
+    compiler.compiler()
 except RuntimeError as none:
     pytest.skip(str(none), allow_module_level=True)
 
@@ -94,17 +96,17 @@ def test_what_is_in_c(name):
     assert p.compiled == (name not in UNCOMPILED)
     assert ("#include" in p.source) != (name in UNCOMPILED or name == "only_integers" or _neither(p))
     if name in IN_NUMPY:
-        assert "its loop in NumPy: " in p.explain()
+        assert "its loop is run in NumPy: " in p.explain()
         assert IN_NUMPY[name] in p.explain()
     else:
-        assert "its loop in NumPy" not in p.explain()
-        assert ("its loop in C" in p.explain()) == p.compiled
+        assert "its loop is run in NumPy" not in p.explain()
+        assert ("its loop is run in C" in p.explain()) == p.compiled
     if p.source:
         compile(p.source, name, "exec")
 
 
 def _neither(p):
-    return p.explain().count("its loop in NumPy") == 2
+    return p.explain().count("its loop is run in NumPy") == 2
 
 
 @pytest.mark.parametrize("name", ["rnn_tanh", "lstm", "gru_reset_after", "layernorm_lstm", "residual_stack", "slices"])
@@ -130,7 +132,7 @@ def test_other_sizes(name, sizes):
 
 @pytest.fixture(scope="module", params=["float", "double"])
 def product(request):
-    call = c_compiler.product(request.param)
+    call = compiled_product(request.param)
     size, pointer = ctypes.c_ssize_t, ctypes.c_void_p
     function = ctypes.CFUNCTYPE(None, size, size, size, pointer, size, size, pointer, pointer, size)
     return ctypes.cast(call, function), np.dtype({"float": np.float32, "double": np.float64}[request.param])
@@ -169,8 +171,8 @@ def elementwise(text):
     """A function of two arrays, made of an expression in C."""
     body = f"#pragma omp simd\nfor (ptrdiff_t i = 0; i < n; i++) out[i] = {text};"
     source = f'#include "loop.h"\nvoid f(ptrdiff_t n, const float *x, const float *y, float *out)\n{{\n{body}\n}}'
-    arguments = [c_compiler.Argument((), np.dtype(np.float32), True, 0, written) for written in (False, False, True)]
-    call = c_compiler.CFunction("f", source, arguments)
+    arguments = [Argument((), np.dtype(np.float32), True, 0, written) for written in (False, False, True)]
+    call = CFunction("f", source, arguments)
 
     def function(x, y):
         out = np.empty_like(x)
@@ -252,7 +254,7 @@ def test_the_backend_is_that_of_the_call():
     try:
         assert "#include" in tg.scan_program(cell, np.zeros(4), xs).source
     finally:
-        tg.set_scan_backend("numpy")
+        tg.set_scan_backend("auto")
 
 
 def test_whole_numbers_outside_the_loop():
@@ -271,7 +273,7 @@ def test_whole_numbers_outside_the_loop():
         return w.grad
 
     with in_c:
-        assert "its loop in NumPy" not in tg.scan_program(cell, np.zeros(3), steps).explain()
+        assert "in NumPy" not in tg.scan_program(cell, np.zeros(3), steps).explain()
         got = gradient()
     assert_allclose(got, gradient(), rtol=1e-13)
 
@@ -391,9 +393,9 @@ def test_the_loop_that_docs_show():
 
 
 def test_another_backend():
-    with pytest.raises(ValueError, match=r"scan_backend: want 'numpy' or 'c', got 'cuda'"):
+    with pytest.raises(ValueError, match=r"scan_backend: want 'auto', 'numpy' or 'c', got 'cuda'"):
         tg.scan_backend("cuda")
-    with pytest.raises(ValueError, match=r"set_scan_backend: want 'numpy' or 'c', got 'C'"):
+    with pytest.raises(ValueError, match=r"set_scan_backend: want 'auto', 'numpy' or 'c', got 'C'"):
         tg.set_scan_backend("C")
 
 
@@ -418,8 +420,8 @@ def test_a_compiler_that_fails(monkeypatch):
 
 
 def test_arrays_are_looked_at_before_they_are_given_to_c():
-    argument = c_compiler.Argument((3,), np.dtype(float), True, 1, True)
-    f = c_compiler.CFunction("f", "#include <stddef.h>\nvoid f(ptrdiff_t n, double *x) { x[n] = 1; }", [argument])
+    argument = Argument((3,), np.dtype(float), True, 1, True)
+    f = CFunction("f", "#include <stddef.h>\nvoid f(ptrdiff_t n, double *x) { x[n] = 1; }", [argument])
     x = np.zeros((3, 3))
     f(2, x)
     assert x[0, 2] == 1

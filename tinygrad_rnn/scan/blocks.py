@@ -15,7 +15,7 @@ import numpy as np
 
 from ..tape import Array
 from .algebra import ONCE
-from .backend import Backend
+from .backend import Language
 from .emit import Emitted, emit
 from .split import Sections
 from .trace import UntraceableError, Var
@@ -38,17 +38,17 @@ class Blocks:
         sections: the program.
         wanted: values of which all steps will be asked for.
         backwards: whether it goes from the last step to the first.
-        backend: in what its loop is written.
+        language: in what its loop is written.
     """
 
-    def __init__(self, sections: Sections, wanted: Iterable[Var], backwards: bool, backend: Backend) -> None:
+    def __init__(self, sections: Sections, wanted: Iterable[Var], backwards: bool, language: Language) -> None:
         self.backwards = backwards
         self.step = step = sections.step
         own = {*step.carry, *(e.out for e in step.equations)}
         stored = [v for v in dict.fromkeys(wanted) if v in own]
         if any(sections.levels[v] == ONCE for v in stored):
             raise UntraceableError("one of its outputs is the same in all steps")
-        self.emitted = emit(sections, stored, "backward" if backwards else "forward", backwards, backend)
+        self.emitted = emit(sections, stored, "backward" if backwards else "forward", backwards, language)
         self.block = _steps_of(self.emitted)
         before, after = (1, 0) if backwards else (0, 1)  # a step
         carried = {v: _Place("state", i, before) for i, v in enumerate(step.carry)}

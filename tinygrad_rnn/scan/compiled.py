@@ -15,7 +15,7 @@ from ..primitive import Plan, Primitive
 from ..seal import Seal, find, seal
 from ..tape import Array, Node, Tensor, enable_grad, grad_enabled
 from ..transforms import variable
-from .backend import backend
+from .backend import Language, language
 from .capture import Capture
 from .loop import Loop
 from .trace import Step, UntraceableError, Var
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 __all__ = ["compiled", "program_of"]
 
 
-def program_of(found: Capture) -> LoopProgram:
+def program_of(found: Capture, written_in: Language) -> LoopProgram:
     """A captured step's program, compiled if there is none yet."""
-    programs, language = found.end.programs, backend.get()
-    program = programs.get(language)
+    programs = found.end.programs
+    program = programs.get(written_in)
     if program is None:
         from .program import LoopProgram  # the compiler, loaded when there is something to compile
 
         try:
-            program = programs[language] = LoopProgram(found, language)
+            program = programs[written_in] = LoopProgram(found, written_in)
         except UntraceableError as error:
-            program = programs[language] = str(error)
+            program = programs[written_in] = str(error)
     if isinstance(program, str):
         raise UntraceableError(program)
     found_program: LoopProgram = program
@@ -45,7 +45,7 @@ def program_of(found: Capture) -> LoopProgram:
 
 def compiled(loop: Loop, found: Capture, checkpoint: int | None) -> tuple[Any, Any]:
     """The last carry and the ys. Raises `UntraceableError` if the step can't be compiled."""
-    program = program_of(found)
+    program = program_of(found, language(loop.length))
     inputs = [*loop.starts, *loop.sequences, *found.outer]
     needs = [t.node is not None and t.node.needs_grad for t in inputs]
     c, x = len(loop.starts), len(loop.sequences)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from .backend import Backend
+from .backend import Language
 from .names import Names, preamble
 from .operands import Operands
 from .place import Places, numpy_is_told
@@ -19,10 +19,13 @@ from .split import Sections
 from .statements import Statements
 from .trace import Equation, Var
 
-__all__ = ["Emitted", "emit"]
+if TYPE_CHECKING:
+    from .c import CFunction
 
-# A way to write the loop: its lines in the function of a block, and texts besides.
-Loop: TypeAlias = Callable[[Operands, Statements, str], tuple[list[str], list[str]]]
+__all__ = ["Emitted", "compile_loops", "emit"]
+
+# A way to write the loop: its lines in the function of a block, and the function in C that they call, if they do.
+Loop: TypeAlias = "Callable[[Operands, Statements, str], tuple[list[str], CFunction | None]]"
 
 
 @dataclass(eq=False, repr=False)
@@ -35,7 +38,8 @@ class Emitted:
         of: n, constants, those values → the function that works through n steps, as often as there are n more: carries,
             inputs, arrays to fill (`stored`) → the carries that aren't stacked, the totals.
         finish: totals, constants, those values → sums.
-        loop: in what its loop is written, and why, where C was asked for.
+        in_c: the loop, if it is written in C.
+        why_not: why it isn't, where C was asked for.
     """
 
     source: str
@@ -46,21 +50,29 @@ class Emitted:
     inputs: list[Var]
     stored: list[Var]
     places: Places
-    loop: str = ""
+    in_c: CFunction | None = None
+    why_not: str = ""
 
 
-def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool, backend: Backend) -> Emitted:
+def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool, language: Language) -> Emitted:
     """A program's functions, which write the values `stored` of all steps to arrays that they are given."""
-    if backend == "numpy":
+    if language == "numpy":
         return _emitted(program, stored, name, backwards, _loop, numpy_is_told)
     from .c import NotInCError, loop_in_c, with_passes
 
     try:
-        found = _emitted(with_passes(program), stored, name, backwards, loop_in_c, lambda e: True)
-        return replace(found, loop="in C")
+        return _emitted(with_passes(program), stored, name, backwards, loop_in_c, lambda e: True)
     except NotInCError as why:
         found = _emitted(program, stored, name, backwards, _loop, numpy_is_told)
-        return replace(found, loop=f"in NumPy: {why}")
+        return replace(found, why_not=str(why))
+
+
+def compile_loops(*programs: Emitted) -> None:
+    """Compile those loops that are in C now, side by side, and not one by one when they are first run."""
+    if functions := [p.in_c for p in programs if p.in_c]:
+        from .c import compile_together
+
+        compile_together(functions)
 
 
 def _emitted(
@@ -88,11 +100,12 @@ def _emitted(
     finish = _function(f"{name}_finish", [*totals, *constants, *made], [*ends, f"return [{', '.join(sums)}]"])
 
     source = "\n\n".join([*([once] if lines else []), block, *([finish] if program.totals else [])])
-    source = "\n\n\n".join([preamble(names.space, source), source, *in_c])
+    text = [f'{in_c.__name__}_in_c = r"""\n{in_c.source}"""\n'] if in_c else []
+    source = "\n\n\n".join([preamble(names.space, source), source, *text])
     space = dict(names.space)
     exec(compile("\n\n".join([once, block, finish]), f"<scan: {name}>", "exec"), space)
     once_made, of, finished = (space[f"{name}{part}"] for part in ("_once", "", "_finish"))
-    return Emitted(source, once_made, of, finished, program, inputs, values.stored, values.places)
+    return Emitted(source, once_made, of, finished, program, inputs, values.stored, values.places, in_c)
 
 
 def _names(program: Sections) -> Names:
@@ -158,14 +171,14 @@ def _body(
     return [*memory, *block.splitlines(), "", "return block"]
 
 
-def _loop(values: Operands, statements: Statements, name: str) -> tuple[list[str], list[str]]:
-    """The loop's lines; it has no text besides."""
+def _loop(values: Operands, statements: Statements, name: str) -> tuple[list[str], None]:
+    """The loop's lines in NumPy."""
     lines = _lines(statements, ((statements.in_step(e), e) for e in values.program.loop))
     copyto, step = values.names.numpy(np.copyto), values.step
     for i in values.places.copied:
         lines.append((f"{copyto}({values.state_names[i]}, {values.row(step.new_carry[i])})", ""))
     if not lines:
-        return [], []
+        return [], None
     rows = list(values.rows.values())
     if not rows:
         head = f"for t in {'reversed(range(n))' if values.backwards else 'range(n)'}:"
@@ -174,7 +187,7 @@ def _loop(values: Operands, statements: Statements, name: str) -> tuple[list[str
     else:
         head = f"for {', '.join(a for a, _ in rows)} in zip({', '.join(b for _, b in rows)}):"
     title = "# the loop" + (", from the last step to the first" if values.backwards else "")
-    return [title, head, *(f"    {line}" for line in _aligned(lines, max(len(s) for s, _ in lines)))], []
+    return [title, head, *(f"    {line}" for line in _aligned(lines, max(len(s) for s, _ in lines)))], None
 
 
 def _lines(statements: Statements, pairs: Iterable[tuple[str | None, Equation]]) -> list[tuple[str, str]]:

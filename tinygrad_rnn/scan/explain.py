@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .backend import backend
+from .backend import Language, backend, language, why_not_c
 from .capture import capture
 from .emit import Emitted
 from .loop import Loop
@@ -22,8 +22,8 @@ class Program:
     """What a loop compiles to, or why it doesn't.
 
     `source` is the NumPy code of one block of time steps: the forward that keeps what a backward by all inputs needs,
-    and that backward; under `scan_backend("c")` with the loops in C, as strings. It is empty if the loop can't be
-    compiled.
+    and that backward. It is empty if the loop can't be compiled. Under `scan_backend("c")` its loops are in C, as
+    strings; that is how "auto", the default, has long loops run, but it shows them in NumPy.
     """
 
     def __init__(self, loop: Loop) -> None:
@@ -36,9 +36,13 @@ class Program:
             found = capture(loop, named=True)
             self._reason = found.reason
             if self._reason is None:
+                shown: Language = "c" if backend.get() == "c" else "numpy"
+                run = language(loop.length)
+                self._why_not = why_not_c(loop.length) if backend.get() == "auto" else ""
                 try:
                     # Not the one that runs, which has the names of the cell that it was first made for.
-                    self._derivative = _by_all(LoopProgram(found.step, backend.get()))
+                    self._derivative = _by_all(LoopProgram(found.step, shown))
+                    self._run = self._derivative if run == shown else _by_all(LoopProgram(found.step, run))
                 except UntraceableError as error:
                     self._reason = str(error)
         if self._derivative is not None:
@@ -56,12 +60,21 @@ class Program:
         return "\n".join(
             [
                 f"{_where(self._loop)} is compiled, and run in blocks of up to {derivative.block} steps.",
-                *_told("Forward", derivative.forward.emitted),
-                *_told("Backward, from the last step to the first", derivative.emitted),
+                *_told(f"Forward{self._how_run(self._run.forward.emitted)}", derivative.forward.emitted),
+                *_told(
+                    f"Backward, from the last step to the first{self._how_run(self._run.emitted)}", derivative.emitted
+                ),
                 f"For the backward it keeps {size} bytes a step: {told}.",
                 "Second derivatives, forward mode and vmap go step by step through the same equations, unrolled.",
             ]
         )
+
+    def _how_run(self, emitted: Emitted) -> str:
+        """In what scan runs a loop, where that is a question."""
+        if emitted.in_c:
+            return " (its loop is run in C)"
+        why = emitted.why_not or self._why_not
+        return f" (its loop is run in NumPy: {why})" if why else ""
 
     def __repr__(self) -> str:
         return self.explain()
@@ -96,7 +109,7 @@ def _told(title: str, emitted: Emitted) -> list[str]:
         ("in the loop, for the next step needs it", sections.loop),
         ("after the loop, for all steps at once, for no later step needs it", sections.after),
     ]
-    lines = [f"{title} (its loop {emitted.loop}):" if emitted.loop else f"{title}:"]
+    lines = [f"{title}:"]
     for why, equations in rows:
         if equations:
             names = ", ".join(_named(sections, e) for e in equations)

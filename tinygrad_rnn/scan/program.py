@@ -10,10 +10,11 @@ from typing import Any
 
 from ..tape import Array
 from .algebra import EACH, ONCE, PAST, levels_of
-from .backend import Backend
+from .backend import Language
 from .blocks import Blocks, Ran
 from .capture import Capture
 from .differentiate import Backward, backward_step
+from .emit import compile_loops
 from .rewrite import expanded, rewritten
 from .slots import Slotted, slotted, with_common_factors
 from .split import COPY, is_view, split
@@ -27,8 +28,8 @@ _LOCK = threading.RLock()
 class LoopProgram:
     """What a captured step compiles to: a forward, and a derivative for each choice of inputs."""
 
-    def __init__(self, found: Capture, backend: Backend) -> None:
-        self.backend = backend
+    def __init__(self, found: Capture, language: Language) -> None:
+        self.language = language
         step = found.step()
         levels = _levels(step)
         step = expanded(rewritten(step, levels, faithful=True), levels, values_only=False)
@@ -41,13 +42,13 @@ class LoopProgram:
     def forward(self) -> Forward:
         """The forward that keeps nothing but the ys."""
         with _LOCK:
-            return Forward(self.lowered, self.backend)
+            return Forward(self.lowered, self.language)
 
     @functools.cached_property
     def lowered(self) -> Slotted:
         """The step as it is emitted."""
         step = expanded(self.step, self.levels, values_only=True)
-        return slotted(step, self.levels, {}) if self.backend == "numpy" else Slotted(step, {}, {})
+        return slotted(step, self.levels, {}) if self.language == "numpy" else Slotted(step, {}, {})
 
     def derivative(self, carry: tuple[bool, ...], xs: tuple[bool, ...], constants: tuple[bool, ...]) -> Derivative:
         """The forward that keeps what the backward needs, and the backward, by those inputs that need a gradient."""
@@ -85,10 +86,10 @@ def _with_copied_views(step: Step) -> Step:
 class Forward(Blocks):
     """The forward functions, which keep the ys and the values `kept` of all steps."""
 
-    def __init__(self, lowered: Slotted, backend: Backend, kept: Sequence[Var] = ()) -> None:
+    def __init__(self, lowered: Slotted, language: Language, kept: Sequence[Var] = ()) -> None:
         sections = split(lowered.step, _levels(lowered.step))
         wanted = [*sections.step.ys, *(lowered.rows.get(v, v) for v in kept)]
-        super().__init__(sections, wanted, backwards=False, backend=backend)
+        super().__init__(sections, wanted, backwards=False, language=language)
         self.where |= {v: self.where[made] for v, made in lowered.rows.items() if made in self.where}
 
 
@@ -106,12 +107,13 @@ class Derivative:
         step = _with_copied_views(replace(step, ys=[step.ys[i] for i in self.outputs]))
         sections = split(step, levels)
         self.ys = sections.step.ys
-        self.backward = Blocks(sections, self.ys, backwards=True, backend=program.backend)
+        self.backward = Blocks(sections, self.ys, backwards=True, language=program.language)
         self.emitted = self.backward.emitted
         self.kept = self.emitted.inputs[len(step.xs) :]
-        self._lowered, self._backend = program.lowered, program.backend
-        self.forward = Forward(program.lowered, program.backend, self.kept)
+        self._lowered, self._language = program.lowered, program.language
+        self.forward = Forward(program.lowered, program.language, self.kept)
         self.block = self.backward.block = self.forward.block = min(self.backward.block, self.forward.block)
+        compile_loops(self.forward.emitted, self.emitted)
 
     def kept_arrays(self) -> list[Var]:
         """What the forward keeps for the backward, besides the xs: a carry before and after a step is one array."""
@@ -126,7 +128,7 @@ class Derivative:
     def light(self) -> Forward:
         """The forward that keeps nothing, for checkpoints; with the same blocks, so that the same sums round alike."""
         with _LOCK:
-            light = Forward(self._lowered, self._backend)
+            light = Forward(self._lowered, self._language)
         light.block = self.block
         return light
 
@@ -163,7 +165,7 @@ def _as_emitted(found: Backward, program: LoopProgram) -> tuple[Step, dict[Var, 
     def given(step: Step) -> dict[Var, int]:
         return {v: found.levels.get(v, EACH) for v in _inputs(step)}
 
-    fewer_calls = program.backend == "numpy"
+    fewer_calls = program.language == "numpy"
     step = rewritten(found.step, given(found.step), faithful=False)
     step = with_common_factors(step, given(step)) if fewer_calls else step
     step = _with_recomputed(step, program.step, program.levels)

@@ -15,8 +15,8 @@ from ..algebra import EACH, ONCE
 from ..operands import Operands
 from ..split import pieces_of
 from ..trace import Var
-from .compiler import Argument
 from .expressions import RESERVED, TYPES, NotInCError
+from .function import Argument
 
 __all__ = ["AXES", "Arrays", "Place", "panels"]
 

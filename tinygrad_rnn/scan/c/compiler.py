@@ -1,21 +1,23 @@
-"""Functions in C: compiled with the system's compiler, and called with NumPy's arrays."""
+"""C compiled by the system's compiler, and kept on disk for the next process."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
+import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import numpy as np
+import platformdirs
 
-__all__ = ["Argument", "CFunction", "compiler", "product"]
+__all__ = ["compiler", "library", "prepare"]
 
 _HERE = Path(__file__).parent
 # Nothing that changes results: no reassociation but where a loop asks for it, products rounded before they are added.
@@ -23,6 +25,7 @@ _FLAGS = ["-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-cont
 # A name that hides another, or a pointer to what mustn't be written to, would be a mistake in what was written.
 _FLAGS += ["-Werror=shadow", "-Werror=discarded-qualifiers", "-Werror=incompatible-pointer-types", "-shared", "-fPIC"]
 _MACHINE = {"x86_64": ["-march=native", "-mprefer-vector-width=512"], "AMD64": ["-march=native"]}
+_KEPT = 1000  # libraries on disk
 
 
 def compiler() -> str:
@@ -37,67 +40,111 @@ def compiler() -> str:
     )
 
 
-class Argument(NamedTuple):
-    """An array that a function takes: with a row for each of n (+ `extra`) steps, or the same in all."""
-
-    shape: tuple[int, ...]  # of a row
-    dtype: np.dtype[Any]
-    rows: bool
-    extra: int
-    written: bool
-
-
-class CFunction:
-    """`void name(ptrdiff_t n, …)` of n and arrays, which are checked first: C would read and write anywhere.
-
-    With `real`, the type that its products are of, it takes `product` (product.c) before n.
-    """
-
-    def __init__(self, name: str, source: str, arguments: Sequence[Argument], real: str | None = None) -> None:
-        self.__name__, self.source = name, source
-        self._arguments = tuple(arguments)
-        self._first = [product(real)] if real else []
-        self._call = getattr(_library(source), name)
-        kinds = [type(p) for p in self._first]
-        self._call.argtypes = [*kinds, ctypes.c_ssize_t, *[ctypes.c_void_p] * len(self._arguments)]
-        self._call.restype = None
-
-    def __call__(self, n: int, *arrays: Any) -> None:
-        """Run it. What it only reads is copied, if it isn't in one piece."""
-        pointers: list[Any] = []
-        for a, (shape, dtype, rows, extra, written) in zip(arrays, self._arguments, strict=True):
-            wanted = (n + extra, *shape) if rows else shape
-            if a.shape != wanted or a.dtype != dtype or not a.flags.c_contiguous:
-                if written or a.shape != wanted:
-                    raise RuntimeError(f"{self.__name__}: want {dtype} of shape {wanted}, got {a.dtype} of {a.shape}")
-                a = np.array(a, dtype, order="C")
-            # The buffer holds on to the array; NumPy's own ways to a pointer take three times as long.
-            pointers.append(_BUFFER(a) if a.flags.writeable else a.ctypes)
-        self._call(*self._first, n, *pointers)
+@functools.lru_cache(256)
+def library(source: str) -> ctypes.CDLL:
+    """The library of a source. Raises `RuntimeError` if it can't be compiled or loaded."""
+    prepare([source])
+    try:
+        return ctypes.CDLL(str(_path(source)))
+    except OSError as error:
+        raise RuntimeError(f"scan_backend: a loop in C was compiled but can't be loaded: {error}") from None
 
 
-_BUFFER = (ctypes.c_char * 0).from_buffer
+def prepare(sources: Iterable[str]) -> None:
+    """Compile those that aren't on disk yet, side by side. Raises `RuntimeError`."""
+    missing = {path: source for source in sources if not _is_whole(path := _path(source))}
+    try:
+        with contextlib.ExitStack() as running:
+            for wait in [running.enter_context(_compiling(source, path)) for path, source in missing.items()]:
+                wait()
+    except OSError as error:
+        raise RuntimeError(f"scan_backend: a loop in C can't be compiled: {error}") from None
+    if missing:
+        _forget_the_oldest(_folder())
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a library is there, all of it: to load a part of one may end the process."""
+    try:
+        content = path.read_bytes()
+        path.touch()
+    except OSError:
+        return False
+    return _digest(content[:-_DIGEST]) == content[-_DIGEST:]
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
+_DIGEST = len(_digest(b""))
+
+
+@contextlib.contextmanager
+def _compiling(source: str, path: Path) -> Iterator[Callable[[], None]]:
+    """A compiler at work on a library, and what waits for it."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix="compiling_", ignore_cleanup_errors=True) as folder:
+        text, made = Path(folder, "loop.c"), Path(folder, "loop.so")
+        # Not every compiler reads letters such as δ in names, but each knows their numbers.
+        text.write_text(re.sub(r"[^\x00-\x7f]", lambda c: f"\\U{ord(c[0]):08x}", source), encoding="ascii")
+        command = [*_command(), f"-I{_HERE}", "-o", str(made), str(text), "-lm"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+
+            def wait() -> None:
+                errors = process.communicate()[1]
+                if process.returncode:
+                    raise RuntimeError(_failure(command, errors))
+                made.write_bytes(made.read_bytes() + _digest(made.read_bytes()))
+                made.replace(path)
+
+            try:
+                yield wait
+            finally:
+                process.kill()  # after an error or a Ctrl-C
+
+
+def _failure(command: Sequence[str], errors: str) -> str:
+    return f"scan_backend: {command[0]} can't compile a loop:\n{errors[-2000:]}"
+
+
+def _command() -> list[str]:
+    machine = _MACHINE.get(platform.machine(), ["-mcpu=native"])
+    return [compiler(), *_FLAGS, *machine, *os.environ.get("CFLAGS", "").split()]
+
+
+@functools.lru_cache(8)
+def _macros(command: tuple[str, ...]) -> str:
+    """What a compiler says of itself and of the processor that it compiles for."""
+    ask = [*command, "-E", "-dM", "-x", "c", os.devnull]
+    done = subprocess.run(ask, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(_failure(command, done.stderr))
+    return done.stdout
+
+
+def _path(source: str) -> Path:
+    """Where a source's library is kept: by everything that it depends on."""
+    command = _command()
+    parts = [*command, _macros(tuple(command)), (_HERE / "loop.h").read_text(encoding="utf-8"), source]
+    return _folder() / f"{_digest(chr(0).join(parts).encode()).hex()}.so"
+
+
+def _folder() -> Path:
+    """Where libraries are kept: where `TINYGRAD_RNN_CACHE` says, or else where the system has its users' caches."""
+    wanted = os.environ.get("TINYGRAD_RNN_CACHE")
+    folder = Path(wanted) if wanted else platformdirs.user_cache_path("tinygrad_rnn", appauthor=False)
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder if os.access(folder, os.W_OK) else Path(_of_this_process().name)
 
 
 @functools.cache
-def product(real: str) -> Any:
-    """The product of matrices of a type."""
-    source = (_HERE / "product.c").read_text(encoding="utf-8")
-    return _library(f"#define real {real}\n{source}").product
+def _of_this_process() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="tinygrad_rnn_", ignore_cleanup_errors=True)
 
 
-@functools.lru_cache(256)
-def _library(source: str) -> ctypes.CDLL:
-    with tempfile.TemporaryDirectory(prefix="tinygrad_rnn_", ignore_cleanup_errors=True) as folder:
-        text, library = Path(folder, "loop.c"), Path(folder, "loop.so")
-        text.write_text(source, encoding="utf-8")
-        machine = _MACHINE.get(platform.machine(), ["-mcpu=native"])
-        own = os.environ.get("CFLAGS", "").split()
-        command = [compiler(), *_FLAGS, *machine, *own, f"-I{_HERE}", "-o", str(library), str(text), "-lm"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"scan_backend: {command[0]} can't compile a loop:\n{done.stderr[-2000:]}")
-        try:
-            return ctypes.CDLL(str(library))
-        except OSError as error:
-            raise RuntimeError(f"scan_backend: a loop in C was compiled but can't be loaded: {error}") from None
+def _forget_the_oldest(folder: Path) -> None:
+    """Keep those libraries that were used last."""
+    with contextlib.suppress(OSError):  # another process may do the same
+        for path in sorted(folder.glob("*.so"), key=lambda p: p.stat().st_mtime)[:-_KEPT]:
+            path.unlink()

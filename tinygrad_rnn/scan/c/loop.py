@@ -20,16 +20,16 @@ from ..split import pieces_of
 from ..statements import Statements
 from ..trace import Equation, Operand, Var
 from .arrays import AXES, Arrays, Place
-from .compiler import CFunction
 from .expressions import MOVES, SCATTER, SUMS, TYPES, NotInCError, dtype_of, is_apart, is_array, literal, template
+from .function import CFunction
 
 __all__ = ["loop_in_c"]
 
 
-def loop_in_c(values: Operands, statements: Statements, name: str) -> tuple[list[str], list[str]]:
-    """The lines of NumPy code that call the loop, and its text. Raises `NotInCError`."""
+def loop_in_c(values: Operands, statements: Statements, name: str) -> tuple[list[str], CFunction]:
+    """The lines of NumPy code that call the loop, and its function. Raises `NotInCError`."""
     call, function = _Writer(values, statements, name).written()
-    return ["# the loop", call], [f'{function.__name__}_in_c = r"""\n{function.source}"""\n']
+    return ["# the loop", call], function
 
 
 class _Line(NamedTuple):

@@ -1,0 +1,178 @@
+"""In what loops are written by default, and where those in C are kept."""
+
+import ctypes
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.scan import backend
+from tinygrad_rnn.scan.c import compiler, function
+
+try:
+    compiler.compiler()
+except RuntimeError as none:
+    pytest.skip(str(none), allow_module_level=True)
+
+
+@pytest.fixture(autouse=True)
+def by_default():
+    """As it is for users."""
+    with tg.scan_backend("auto"):
+        yield
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    """A folder of the test's own for loops in C, and nothing that is loaded already."""
+    monkeypatch.setenv("TINYGRAD_RNN_CACHE", str(tmp_path / "cache"))
+    compiler.library.cache_clear()
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def asked_anew():
+    """Whether there is a compiler."""
+    backend._missing.cache_clear()
+    yield
+    backend._missing.cache_clear()
+
+
+def cell(h, x):
+    return tg.tanh(0.5 * h + x), h
+
+
+def explained(length, cell=cell):
+    return tg.scan_program(cell, np.zeros(3), np.ones((length, 3))).explain()
+
+
+# ---------------------------------------------------------------------------------------------------------------- which
+
+
+def test_long_loops_are_run_in_c():
+    assert explained(8).count("its loop is run in C") == 2
+    for short in (2, 7):
+        assert explained(short).count("its loop is run in NumPy: it has fewer than 8 steps") == 2
+    with tg.scan_backend("numpy"):
+        assert "is run in" not in explained(8)
+
+
+def test_what_runs_is_what_is_told():
+    xs = np.random.default_rng(0).standard_normal((20, 3))
+
+    def ys(name, length):
+        with tg.scan_backend(name):
+            return tg.scan(cell, np.zeros(3), xs[:length])[1].numpy()
+
+    assert_array_equal(ys("auto", 20), ys("c", 20))
+    assert_array_equal(ys("auto", 7), ys("numpy", 7))
+    assert np.any(ys("numpy", 20) != ys("c", 20))  # or else this test shows nothing
+
+
+def test_the_program_to_read_is_in_numpy():
+    assert "#include" not in tg.scan_program(cell, np.zeros(3), np.ones((20, 3))).source
+
+
+def test_what_is_not_there_in_c_is_told():
+    told = explained(8, lambda h, x: (tg.softmax(h + x), None))
+    assert "its loop is run in NumPy: there is no softmax in C yet" in told
+
+
+def test_without_a_compiler(monkeypatch, tmp_path, asked_anew):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    assert explained(8).count("its loop is run in NumPy: there is no C compiler") == 2
+    tg.scan(cell, np.zeros(3), np.ones((20, 3)))
+
+
+def test_with_a_compiler_that_does_not_work(monkeypatch, tmp_path, cache, asked_anew):
+    """One without the C library's headers, say."""
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho 'no stddef.h' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CC", str(broken))
+    function.product.cache_clear()
+    with pytest.warns(UserWarning, match=r"(?s)loops are written in NumPy, for the C compiler doesn't work: .*stddef"):
+        h, _ = tg.scan(cell, np.zeros(3), np.ones((20, 3)))
+    assert explained(8).count("its loop is run in NumPy: the C compiler doesn't work") == 2
+    with tg.scan_backend("numpy"):
+        want, _ = tg.scan(cell, np.zeros(3), np.ones((20, 3)))
+    assert_array_equal(h.numpy(), want.numpy())
+    with pytest.raises(RuntimeError, match=r"scan_backend: .*broken can't compile a loop:\nno stddef.h"):
+        tg.scan_backend("c")(tg.scan)(lambda h, x: (h * x - 0.25, None), np.zeros(3), np.ones((20, 3)))
+
+
+# ---------------------------------------------------------------------------------------------------------- on the disk
+
+SOURCE = '#include "loop.h"\nint number(void) { return %d; }\n'
+
+
+def test_what_is_kept_is_not_compiled_again(monkeypatch, cache):
+    assert compiler.library(SOURCE % 1).number() == 1
+    (kept,) = cache.iterdir()
+    compiler.library.cache_clear()
+    monkeypatch.setattr(subprocess, "Popen", None)
+    assert compiler.library(SOURCE % 1).number() == 1
+    assert list(cache.iterdir()) == [kept]
+
+
+@pytest.mark.parametrize("name", ["CFLAGS", "CC"])
+def test_other_compilers_and_options_have_their_own(monkeypatch, tmp_path, cache, name):
+    compiler.library(SOURCE % 2)
+    (tmp_path / "other").symlink_to(compiler.compiler())
+    monkeypatch.setenv(name, {"CFLAGS": "-O1", "CC": str(tmp_path / "other")}[name])
+    compiler.prepare([SOURCE % 2])
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_a_file_that_is_not_whole(cache):
+    compiler.prepare([SOURCE % 3])
+    (kept,) = cache.iterdir()
+    kept.write_bytes(kept.read_bytes()[:1000])
+    assert compiler.library(SOURCE % 3).number() == 3
+    assert kept.stat().st_size > 1000
+
+
+def test_a_folder_that_cannot_be_written_to(monkeypatch, tmp_path, cache):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TINYGRAD_RNN_CACHE", str(tmp_path / "file" / "cache"))
+    assert compiler.library(SOURCE % 4).number() == 4
+    assert not cache.exists()
+
+
+def test_the_oldest_go_first(monkeypatch, cache):
+    monkeypatch.setattr(compiler, "_KEPT", 2)
+    for number in (5, 6, 5, 7):
+        compiler.library.cache_clear()
+        compiler.library(SOURCE % number)
+        time.sleep(0.02)
+    left = set(cache.iterdir())
+    assert left == {compiler._path(SOURCE % number) for number in (5, 7)}
+
+
+def test_an_error_in_one_of_several_leaves_nothing_behind(cache):
+    with pytest.raises(RuntimeError, match=r"(?s)can't compile a loop:\n.*expected"):
+        compiler.prepare([SOURCE % 8, "int number(void { return 9; }"])
+    assert all(path.suffix == ".so" for path in cache.iterdir())
+
+
+def test_two_processes_at_once(cache):
+    code = f"""if True:
+        from tinygrad_rnn.scan.c import compiler, function
+        assert compiler.library({SOURCE % 10!r}).number() == 10
+    """
+    running = [subprocess.Popen([sys.executable, "-c", code], env=dict(os.environ)) for _ in range(3)]
+    assert [p.wait() for p in running] == [0, 0, 0]
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_letters_that_a_compiler_may_not_read():
+    source = '#include "loop.h"\ndouble f(double δ_t) { double 𝐖2 = δ_t; return 𝐖2; }  // ∂L/∂h\n'
+    f = compiler.library(source).f
+    f.argtypes, f.restype = [ctypes.c_double], ctypes.c_double
+    assert f(0.5) == 0.5

@@ -1,0 +1,84 @@
+"""Functions in C, called with NumPy's arrays."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .compiler import library, prepare
+
+__all__ = ["Argument", "CFunction", "compile_together", "product"]
+
+
+class Argument(NamedTuple):
+    """An array that a function takes: with a row for each of n (+ `extra`) steps, or the same in all."""
+
+    shape: tuple[int, ...]  # of a row
+    dtype: np.dtype[Any]
+    rows: bool
+    extra: int
+    written: bool
+
+
+class CFunction:
+    """`void name(ptrdiff_t n, …)` of n and arrays, which are checked first: C would read and write anywhere.
+
+    With `real`, the type that its products are of, it takes `product` (product.c) before n. It is compiled before it is
+    called first.
+    """
+
+    def __init__(self, name: str, source: str, arguments: Sequence[Argument], real: str | None = None) -> None:
+        self.__name__, self.source, self.real = name, source, real
+        self._arguments = tuple(arguments)
+
+    @functools.cached_property
+    def _first(self) -> list[Any]:
+        return [product(self.real)] if self.real else []
+
+    @functools.cached_property
+    def _call(self) -> Any:
+        call = getattr(library(self.source), self.__name__)
+        kinds = [type(p) for p in self._first]
+        call.argtypes = [*kinds, ctypes.c_ssize_t, *[ctypes.c_void_p] * len(self._arguments)]
+        call.restype = None
+        return call
+
+    def __call__(self, n: int, *arrays: Any) -> None:
+        """Run it. What it only reads is copied, if it isn't in one piece."""
+        pointers: list[Any] = []
+        for a, (shape, dtype, rows, extra, written) in zip(arrays, self._arguments, strict=True):
+            wanted = (n + extra, *shape) if rows else shape
+            if a.shape != wanted or a.dtype != dtype or not a.flags.c_contiguous:
+                if written or a.shape != wanted:
+                    raise RuntimeError(f"{self.__name__}: want {dtype} of shape {wanted}, got {a.dtype} of {a.shape}")
+                a = np.array(a, dtype, order="C")
+            # The buffer holds on to the array; NumPy's own ways to a pointer take three times as long.
+            pointers.append(_BUFFER(a) if a.flags.writeable else a.ctypes)
+        self._call(*self._first, n, *pointers)
+
+
+_BUFFER = (ctypes.c_char * 0).from_buffer
+
+
+def compile_together(functions: Iterable[CFunction]) -> None:
+    """Compile functions side by side, before they are called. Raises `RuntimeError`."""
+    sources: dict[str, None] = {}
+    for f in functions:
+        sources |= dict.fromkeys([f.source, *([_product_source(f.real)] if f.real else [])])
+    prepare(sources)
+
+
+@functools.cache
+def product(real: str) -> Any:
+    """The product of matrices of a type."""
+    return library(_product_source(real)).product
+
+
+def _product_source(real: str) -> str:
+    source = Path(__file__).with_name("product.c").read_text(encoding="utf-8")
+    return f"#define real {real}\n{source}"
