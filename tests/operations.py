@@ -118,6 +118,11 @@ def axes_with_elements(draw, x):
     return axes_of(draw, x) if x.size else None
 
 
+def axes_and_ddof(draw, x):
+    found = axes_with_elements(draw, x)
+    return found and {**found, "ddof": draw(st.sampled_from([0, 0.5]))}
+
+
 def second_place(x, axis, **_):
     """How far apart the two largest, and the two smallest, numbers over the axes are."""
     axes = [a % x.ndim for a in axis]
@@ -286,9 +291,9 @@ OPERATIONS = {
     "max": called("amax", draw=axes_with_elements, gap=second_place),
     "min": called("amin", draw=axes_with_elements, gap=second_place),
     "var": Operation(
-        lambda m, x, axis, keepdims: m.var(x, axis, keepdims=keepdims),
-        lambda torch, x, axis, keepdims: torch.var(x, axis, correction=0, keepdim=keepdims),
-        draw=axes_with_elements,
+        lambda m, x, axis, keepdims, ddof: m.var(x, axis, ddof=ddof, keepdims=keepdims),
+        lambda torch, x, axis, keepdims, ddof: torch.var(x, axis, correction=ddof, keepdim=keepdims),
+        draw=axes_and_ddof,
     ),
     "std": Operation(
         lambda m, x, axis, keepdims: m.std(x, axis, keepdims=keepdims),

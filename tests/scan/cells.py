@@ -748,7 +748,7 @@ def softmaxes(draw, rng, T, B, I, H):
 def reductions(draw, rng, T, B, I, H):
     def cell(p, h, x):
         h = h - h.mean(axis=0) + x.sum(axis=1, keepdims=True) * p["w"]
-        h = tg.tanh(h / (1 + tg.std(h))) + tg.var(x)
+        h = tg.tanh(h / (1 + tg.std(h))) + tg.var(x) + tg.var(h, axis=1, ddof=1, keepdims=True)
         return h, (h.sum(), x.mean(axis=0), tg.prod(h, axis=-1), (h * h).sum(axis=(0, 1)))
 
     return Made(cell, draw(B, H), draw(T, B, I), {"w": draw(H)})

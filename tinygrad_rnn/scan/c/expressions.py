@@ -68,7 +68,7 @@ _LOGIC: dict[Any, str] = {
     np.logical_not: "!{}",
 }
 
-SUMS = {_sum.primitive: False, _mean.primitive: True}  # type: ignore[attr-defined] # whether it is divided
+SUMS = (_sum.primitive, _mean.primitive)  # type: ignore[attr-defined]
 SCATTER = _scatter.primitive  # type: ignore[attr-defined]
 MOVES = (_reshape.primitive, _broadcast_to.primitive, SCATTER)  # type: ignore[attr-defined]
 

@@ -75,7 +75,7 @@ class _Writer:
             if isinstance(part, _Pass):
                 body += self._pass(part)
             else:
-                body += self._sum(part) if part.prim in SUMS else [self._product(part)]
+                body += self._sum(part, **part.kwargs) if part.prim in SUMS else [self._product(part)]
         arguments = self.arrays.arguments()
         function = CFunction(self.name, self._assembled(body), [form for _, form in arguments], self.real)
         names = [called for called, _ in arguments]
@@ -220,23 +220,23 @@ class _Writer:
 
     # ---- sums and products
 
-    def _sum(self, e: Equation) -> list[str]:
-        """A sum over axes, worked out in double precision."""
+    def _sum(self, e: Equation, axis: tuple[int, ...], keepdims: bool, count: float = 1.0) -> list[str]:
+        """A sum over axes, worked out in double precision, divided by `count`."""
         (x,) = e.args
         if not isinstance(x, Var) or x.dtype.kind != "f" or e.out.dtype != x.dtype:
             raise NotInCError(f"{e.prim.name} is of {dtype_of(x)}")
-        over = {axis % x.ndim for axis in e.kwargs["axis"]}
-        order = [*(axis for axis in range(x.ndim) if axis not in over), *sorted(over)]
+        over = {a % x.ndim for a in axis}
+        order = [*(a for a in range(x.ndim) if a not in over), *sorted(over)]
         source, target = self.arrays.place(x), self.arrays.place(e.out)
         self.arrays.written.add(target.array)
-        shape = [x.shape[axis] for axis in order]
+        shape = [x.shape[a] for a in order]
         to = target.strides(e.out.shape)
-        if e.kwargs["keepdims"]:
-            to = tuple(stride for axis, stride in enumerate(to) if axis not in over)
+        if keepdims:
+            to = tuple(stride for a, stride in enumerate(to) if a not in over)
         strides = source.strides(x.shape)
-        element = self.arrays.element(source, [strides[axis] for axis in order])
+        element = self.arrays.element(source, [strides[a] for a in order])
         split = len(order) - len(over)
-        total = f"total / {math.prod(shape[split:])}" if SUMS[e.prim] else "total"
+        total = "total" if count == 1 else f"total / {float(count)!r}"
         inner = _nested(shape[split:], AXES[split:], [f"total += {element};"], "#pragma omp simd reduction(+ : total)")
         result = self.arrays.element(target, to)
         lines = ["double total = 0;", *inner, f"{result} = {total};  // {self.statements.comment(e)}"]
