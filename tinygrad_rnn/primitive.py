@@ -71,6 +71,7 @@ class Lowering:
         numpy: the NumPy function that it is, which takes the array for the result as its last argument.
         formula: the same function, and the same derivatives, in simpler operations; `NotImplemented` where it isn't.
         values: the same function in simpler operations, whose derivatives aren't to be used.
+        unfused: like `values`, in more operations than pay where each is a call: for loops in C, where none is.
         algebra: its part in sums and products, which may be regrouped.
         part: of `(keywords, shape of x)`: which part of x it is, if it is one along one axis: `(axis, start, stop)`.
         view: the result shares memory with the argument: always, or of `keywords`: whether it does.
@@ -83,6 +84,7 @@ class Lowering:
     numpy: Callable[..., Any] | None = None
     formula: Callable[..., Any] | None = None
     values: Callable[..., Any] | None = None
+    unfused: Callable[..., Any] | None = None
     algebra: Literal["sum", "difference", "product", "negative"] | None = None
     part: Callable[[dict[str, Any], Shape], Part | None] | None = None
     view: bool | Callable[[dict[str, Any]], bool] = False

@@ -149,7 +149,14 @@ def _power_exponent(ct: Any, out: Any, x: Any, y: Any) -> Any:
     return ct * (out * where(at_zero, 0, log(where(at_zero, 1, x))))
 
 
-@primitive("elementwise", [_power_base, _power_exponent], lowering=Lowering())  # np.power is slow for x²
+def _power_unfused(x: Any, y: Any) -> Any:
+    if not isinstance(y, (int, float)):
+        return NotImplemented
+    return x * x if y == 2 else sqrt(x) if y == 0.5 else 1 / x if y == -1 else NotImplemented  # as `**` of arrays
+
+
+# Without `numpy`: np.power is slow for x².
+@primitive("elementwise", [_power_base, _power_exponent], lowering=Lowering(unfused=_power_unfused))
 def power(x: ArrayLike, y: ArrayLike) -> Any:
     """x^y, elementwise with broadcasting.
 
@@ -220,7 +227,15 @@ def _weighed(ct: Any, x: Any, y: Any) -> Any:
     return ct * sigmoid(where(same, zero, x) - where(same, zero, y))
 
 
-@primitive("elementwise", [lambda ct, x, y: _weighed(ct, x, y), lambda ct, x, y: _weighed(ct, y, x)])
+def _logaddexp_unfused(x: Any, y: Any) -> Any:
+    return where(x == y, x + math.log(2), maximum(x, y) + log1p(exp(-abs(x - y))))
+
+
+@primitive(
+    "elementwise",
+    [lambda ct, x, y: _weighed(ct, x, y), lambda ct, x, y: _weighed(ct, y, x)],
+    lowering=Lowering(np.logaddexp, unfused=_logaddexp_unfused),
+)
 def logaddexp(x: ArrayLike, y: ArrayLike) -> Any:
     """log(e^x + e^y), without overflow. Derivatives: σ(x − y) by x, σ(y − x) by y.
 
@@ -462,6 +477,7 @@ _OPEN_BELOW, _OPEN_ABOVE = float("-inf"), float("inf")
         lambda ct, x, low, high: where((x < low) & (low <= high), ct, 0),
         lambda ct, x, low, high: where((x > high) | (low > high), ct, 0),
     ],
+    lowering=Lowering(unfused=lambda x, low, high: minimum(maximum(x, low), high)),
 )
 def _clip(x: ArrayLike, low: ArrayLike, high: ArrayLike) -> Any:
     x = x if low is _OPEN_BELOW else np.maximum(x, low)
@@ -518,7 +534,11 @@ def sigmoid(x: ArrayLike) -> Any:
         return 1 / (1 + np.exp(np.multiply(x, -1.0)))
 
 
-@primitive("elementwise", [lambda ct, x: ct * sigmoid(x)])
+@primitive(
+    "elementwise",
+    [lambda ct, x: ct * sigmoid(x)],
+    lowering=Lowering(unfused=lambda x: add(maximum(x, 0), log1p(exp(negative(abs(x)))))),
+)
 def softplus(x: ArrayLike) -> Any:
     """log(1 + e^x), without overflow. Derivative: σ(x)."""
     return np.maximum(x, 0) + np.log1p(np.exp(np.multiply(np.abs(x), -1.0)))

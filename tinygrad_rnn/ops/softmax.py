@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..primitive import primitive, shape_of
+from ..primitive import Lowering, primitive, shape_of
 from ..tape import Array, Lifted, Tensor
-from .elementwise import exp, multiply
+from .elementwise import exp, log, multiply, where
 from .products import _rows
-from .reductions import Axis, _over, _restore, sum
-from .shapes import _axis, broadcast_to, expand_dims, inward, moveaxis, reshape
+from .reductions import Axis, _over, _restore, max, sum
+from .shapes import _axis, broadcast_to, expand_dims, inward, moveaxis, reshape, squeeze
 
 __all__ = ["cross_entropy", "log_softmax", "logsumexp", "softmax"]
 
@@ -50,11 +51,16 @@ def _total(e: Array, axis: tuple[int, ...]) -> Array:
 def _log_share(x: Array, e: Array, total: Array, places: Any = ...) -> Array:
     """log(e / Σ e) of e at some places: x − log Σ e, but that loses the digits of a share near 1 where x is large."""
     share: Array = e[places] / total
-    least = 2.0 ** (8 - np.finfo(e.dtype).maxexp)
+    least = _least_share(e.dtype)
     if share.min(initial=1) > least:
         return np.log(share)
-    with np.errstate(divide="ignore"):  # what is smaller has lost its digits itself
+    with np.errstate(divide="ignore"):
         return np.where(share > least, np.log(share), x[places] - np.log(total))
+
+
+def _least_share(dtype: np.dtype[Any]) -> float:
+    """What is smaller has lost its digits."""
+    return 2.0 ** (8 - np.finfo(dtype).maxexp)
 
 
 def _floats(x: ArrayLike) -> Array:
@@ -62,10 +68,25 @@ def _floats(x: ArrayLike) -> Array:
     return x if x.dtype.kind == "f" else x.astype(float)
 
 
+def _unfused(formula: Callable[[Any, Any, Any, Any], Any]) -> Lowering:
+    """A function of x − s, e^(x − s), Σ e^(x − s) and s, where s is always max x, in simple operations."""
+
+    def unfused(x: Any, axis: tuple[int, ...], keepdims: bool = True) -> Any:
+        if x.dtype.char not in "fd":  # float16 is worked out in float32
+            return NotImplemented
+        top = max(x, axis, keepdims=True)
+        e = exp(x - top)
+        out = formula(x - top, e, sum(e, axis, keepdims=True), top)
+        return out if keepdims else squeeze(out, axis)
+
+    return Lowering(unfused=unfused)
+
+
 @primitive(
     "general",
     [lambda ct, x, axis: _restore(ct, x.shape, axis) * softmax(x, axis)],
     batch=lambda x, axis, keepdims: logsumexp(x, inward(axis), keepdims),
+    lowering=_unfused(lambda shifted, e, total, top: where(abs(top) == np.inf, top, log(total) + top)),
 )
 def _logsumexp(x: ArrayLike, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     x = _floats(x)
@@ -85,10 +106,16 @@ def logsumexp(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor
     return _logsumexp(x, axis=_over("logsumexp", x, axis), keepdims=keepdims)
 
 
+def _log_share_unfused(shifted: Any, e: Any, total: Any, top: Any) -> Any:
+    share, least = e / total, _least_share(e.dtype)
+    return where(share > least, log(share), shifted - log(total))
+
+
 @primitive(
     "general",
     [lambda ct, out, axis: ct - multiply(exp(out), sum(ct, axis, keepdims=True))],
     batch=lambda x, axis: log_softmax(x, inward(axis)),
+    lowering=_unfused(_log_share_unfused),
 )
 def _log_softmax(x: ArrayLike, *, axis: tuple[int, ...]) -> Any:
     x = _floats(x)
@@ -108,6 +135,7 @@ def log_softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Tensor:
     "general",
     [lambda ct, out, axis: out * (ct - sum(ct * out, axis, keepdims=True))],
     batch=lambda x, axis: softmax(x, inward(axis)),
+    lowering=_unfused(lambda shifted, e, total, top: e / total),
 )
 def _softmax(x: ArrayLike, *, axis: tuple[int, ...]) -> Any:
     x = _floats(x)

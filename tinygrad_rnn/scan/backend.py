@@ -1,54 +1,21 @@
-"""In what the loops of programs are written."""
+"""In what the loops of programs are written: the setting."""
 
 from __future__ import annotations
 
-import functools
-import warnings
 from typing import Literal, TypeAlias, get_args
 
 from ..setting import Setting, setting_to
 
-__all__ = ["Backend", "Language", "backend", "language", "scan_backend", "set_scan_backend", "why_not_c"]
+__all__ = ["Backend", "CompilerError", "Language", "backend", "scan_backend", "set_scan_backend"]
 
 Language: TypeAlias = Literal["numpy", "c"]
 Backend: TypeAlias = Literal["auto", "numpy", "c"]
 
 backend: Setting[Backend] = Setting("scan_backend", "auto")
 
-_WORTH_IT = 8  # steps: in a shorter loop the calls are not what takes the time
 
-
-def language(length: int) -> Language:
-    """In what a loop of so many steps is written, here and now."""
-    asked = backend.get()
-    if asked == "auto":
-        return "numpy" if why_not_c(length) else "c"
-    return asked
-
-
-def why_not_c(length: int) -> str:
-    """Why `"auto"` has a loop of so many steps written in NumPy; empty, if it hasn't."""
-    if length < _WORTH_IT:
-        return f"it has fewer than {_WORTH_IT} steps"
-    return _missing()
-
-
-@functools.cache
-def _missing() -> str:
-    """What there isn't of a C compiler that works; empty, if there is one."""
-    from .c import product
-    from .c.compiler import compiler
-
-    try:
-        compiler()
-    except RuntimeError:
-        return "there is no C compiler"
-    try:
-        product("float")
-    except RuntimeError as error:
-        warnings.warn(f"scan's loops are written in NumPy, for the C compiler doesn't work: {error}", stacklevel=2)
-        return "the C compiler doesn't work"
-    return ""
+class CompilerError(RuntimeError):
+    """There is no C compiler, or it can't do what it should."""
 
 
 def _checked(what: str, name: Backend) -> Backend:
@@ -69,12 +36,15 @@ def set_scan_backend(name: Backend) -> None:
 class scan_backend(setting_to[Backend], setting=backend):  # noqa: N801 - a context manager, used like a function
     """Within this context, or a function decorated with it, `scan` writes its loops in `"numpy"` or in `"c"`.
 
-    `"auto"`, the default, is C for loops of 8 steps and more where there is a C compiler that works, and NumPy
-    otherwise. C makes a training step of small arrays up to 3 times as fast (benchmarks/timeloop.md). The compiler is
-    run once for each loop of a cell, in 0.1 to 0.3 s, and what it made is kept on disk for the next process: in the
-    user's cache, or where the environment variable `TINYGRAD_RNN_CACHE` says. All but the loops stays in NumPy. Results
-    are NumPy's to a few units in the last place; NumPy's warnings of overflow aren't given. A loop with an operation
-    that isn't there in C is written in NumPy; `scan_program(…).explain()` says so.
+    `"auto"`, the default, is C for loops of 8 steps and more where there is a C compiler, and else NumPy. It is NumPy,
+    too, for a cell whose sizes or numbers are others at nearly every call, for each would have to be compiled, and
+    (with a warning) where the compiler fails.
+
+    C makes a training step of small arrays up to 3 times as fast (benchmarks/timeloop.md). The compiler is run once
+    for each loop of a cell, in 0.1 to 0.3 s, and what it made is kept on disk for the next process: in the user's
+    cache, or where the environment variable `TINYGRAD_RNN_CACHE` says. All but the loops stays in NumPy. Results are
+    NumPy's to a few units in the last place; NumPy's warnings of overflow aren't given. A loop with an operation that
+    isn't there in C is written in NumPy. `scan_program(…).explain()` says what a loop is run in, and why.
 
     Raises `ValueError` for another name, `RuntimeError` for `"c"` if there is no compiler (`CC`, cc, gcc, clang).
 

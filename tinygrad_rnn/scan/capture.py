@@ -30,12 +30,13 @@ __all__ = ["Capture", "Captured", "State", "capture", "forget"]
 class State:
     """What has been captured so far: the operations up to here, as a path from the root."""
 
-    __slots__ = ("dtype", "next", "programs", "seen", "shape")
+    __slots__ = ("dtype", "in_c", "next", "programs", "seen", "shape")
 
     def __init__(self, shape: tuple[int, ...] = (), dtype: Any = None) -> None:
         self.next: dict[Hashable, State] = {}
         self.shape, self.dtype = shape, dtype  # of what the last operation computed
         self.programs: dict[str, Any] = {}  # by what their loops are written in
+        self.in_c: bool | None = None  # whether it is, by default; unless nobody has asked yet
         self.seen: set[Any] = set()  # the cells that were found to do the same in each step
 
 

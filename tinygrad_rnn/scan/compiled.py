@@ -15,8 +15,9 @@ from ..primitive import Plan, Primitive
 from ..seal import Seal, find, seal
 from ..tape import Array, Node, Tensor, enable_grad, grad_enabled
 from ..transforms import variable
-from .backend import Language, language
+from .backend import CompilerError, Language, backend
 from .capture import Capture
+from .choice import chosen, give_up
 from .loop import Loop
 from .trace import Step, UntraceableError, Var
 
@@ -26,17 +27,17 @@ if TYPE_CHECKING:
 __all__ = ["compiled", "program_of"]
 
 
-def program_of(found: Capture, written_in: Language) -> LoopProgram:
+def program_of(found: Capture, language: Language) -> LoopProgram:
     """A captured step's program, compiled if there is none yet."""
     programs = found.end.programs
-    program = programs.get(written_in)
+    program = programs.get(language)
     if program is None:
         from .program import LoopProgram  # the compiler, loaded when there is something to compile
 
         try:
-            program = programs[written_in] = LoopProgram(found, written_in)
+            program = programs[language] = LoopProgram(found, language)
         except UntraceableError as error:
-            program = programs[written_in] = str(error)
+            program = programs[language] = str(error)
     if isinstance(program, str):
         raise UntraceableError(program)
     found_program: LoopProgram = program
@@ -45,7 +46,17 @@ def program_of(found: Capture, written_in: Language) -> LoopProgram:
 
 def compiled(loop: Loop, found: Capture, checkpoint: int | None) -> tuple[Any, Any]:
     """The last carry and the ys. Raises `UntraceableError` if the step can't be compiled."""
-    program = program_of(found, language(loop.length))
+    language, _ = chosen(found, loop.length)
+    try:
+        return _results(program_of(found, language), loop, found, checkpoint)
+    except CompilerError as error:
+        if backend.get() != "auto":
+            raise
+        give_up(error)
+        return _results(program_of(found, "numpy"), loop, found, checkpoint)
+
+
+def _results(program: LoopProgram, loop: Loop, found: Capture, checkpoint: int | None) -> tuple[Any, Any]:
     inputs = [*loop.starts, *loop.sequences, *found.outer]
     needs = [t.node is not None and t.node.needs_grad for t in inputs]
     c, x = len(loop.starts), len(loop.sequences)

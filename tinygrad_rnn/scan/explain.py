@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .backend import Language, backend, language, why_not_c
+from .backend import Language, backend
 from .capture import capture
+from .choice import chosen
 from .emit import Emitted
 from .loop import Loop
 from .program import Derivative, LoopProgram
@@ -37,8 +38,7 @@ class Program:
             self._reason = found.reason
             if self._reason is None:
                 shown: Language = "c" if backend.get() == "c" else "numpy"
-                run = language(loop.length)
-                self._why_not = why_not_c(loop.length) if backend.get() == "auto" else ""
+                run, self._why_not = chosen(found.step, loop.length)
                 try:
                     # Not the one that runs, which has the names of the cell that it was first made for.
                     self._derivative = _by_all(LoopProgram(found.step, shown))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from .blocks import Blocks, Ran
 from .capture import Capture
 from .differentiate import Backward, backward_step
 from .emit import compile_loops
-from .rewrite import expanded, rewritten
+from .rewrite import Way, expanded, rewritten
 from .slots import Slotted, slotted, with_common_factors
 from .split import COPY, is_view, split
 from .trace import Equation, Step, Var
@@ -25,6 +26,18 @@ __all__ = ["Derivative", "Forward", "LoopProgram", "Ran"]
 _LOCK = threading.RLock()
 
 
+def _renew_lock() -> None:
+    """In a process that was forked off while a thread held the lock: that thread isn't there."""
+    global _LOCK
+    _LOCK = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+_WAYS: dict[Language, Sequence[Way]] = {"numpy": ("formula", "values"), "c": ("formula", "values", "unfused")}
+
+
 class LoopProgram:
     """What a captured step compiles to: a forward, and a derivative for each choice of inputs."""
 
@@ -32,7 +45,7 @@ class LoopProgram:
         self.language = language
         step = found.step()
         levels = _levels(step)
-        step = expanded(rewritten(step, levels, faithful=True), levels, values_only=False)
+        step = expanded(rewritten(step, levels, faithful=True), levels, ["formula"])
         step = rewritten(step, levels, faithful=True)
         self.step = _with_copied_views(step)
         self.levels = levels_of(self.step, levels)
@@ -47,7 +60,7 @@ class LoopProgram:
     @functools.cached_property
     def lowered(self) -> Slotted:
         """The step as it is emitted."""
-        step = expanded(self.step, self.levels, values_only=True)
+        step = expanded(self.step, self.levels, _WAYS[self.language])
         return slotted(step, self.levels, {}) if self.language == "numpy" else Slotted(step, {}, {})
 
     def derivative(self, carry: tuple[bool, ...], xs: tuple[bool, ...], constants: tuple[bool, ...]) -> Derivative:
@@ -169,7 +182,7 @@ def _as_emitted(found: Backward, program: LoopProgram) -> tuple[Step, dict[Var, 
     step = rewritten(found.step, given(found.step), faithful=False)
     step = with_common_factors(step, given(step)) if fewer_calls else step
     step = _with_recomputed(step, program.step, program.levels)
-    step = expanded(step, given(step), values_only=True)
+    step = expanded(step, given(step), _WAYS[program.language])
     if fewer_calls:
         read = set(_inputs(step))
         slots = {v: made for v, made in program.lowered.slots.items() if v in read}

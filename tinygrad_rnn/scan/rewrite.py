@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -150,14 +150,21 @@ def _is_added_to(v: Var, uses: Mapping[Var, list[Equation | None]], levels: Mapp
     return all(a is v or not isinstance(a, Var) or levels.get(a, EACH) < PAST for a in e.args)
 
 
-def expanded(step: Step, levels: Mapping[Var, int], *, values_only: bool) -> Step:
-    """The step with primitives that have a formula in simpler operations written out; their results stay the same."""
+Way: TypeAlias = Literal["formula", "values", "unfused"]  # of writing a primitive out: a field of its `Lowering`
+
+
+def expanded(step: Step, levels: Mapping[Var, int], ways: Sequence[Way]) -> Step:
+    """The step with primitives written out in simpler operations, in the first of these ways that they have.
+
+    Their results stay the same.
+    """
     levels, equations = dict(levels), []
     for equation in step.equations:
         lowering = equation.prim.lowering
         trace = Rewriting(levels)
         made = None
-        for formula in (lowering.formula, lowering.values) if values_only else (lowering.formula,):
+        for way in ways:
+            formula = getattr(lowering, way)
             if formula is not None and made is None:
                 made = _written_out(trace, formula, equation)
         if made is not None:

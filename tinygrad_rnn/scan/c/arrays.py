@@ -64,12 +64,23 @@ def _address(x: Array) -> int:
     return int(x.__array_interface__["data"][0])
 
 
+def _index(p: Place, strides: Sequence[int]) -> list[str]:
+    terms = [(stride, letter) for stride, letter in zip(strides, AXES, strict=False) if stride]
+    index = [letter if stride == 1 else f"{stride} * {letter}" for stride, letter in terms]
+    return [str(p.offset), *index] if p.offset else index
+
+
+def _panels_shape(inner: int, columns: int, dtype: np.dtype[Any]) -> tuple[int, int, int]:
+    width = 64 // dtype.itemsize
+    return -(-columns // width), inner, width
+
+
 def panels(matrix: Array) -> Array:
     """A matrix [inner, columns] as product.c wants it: [columns / width, inner, width], panels of 64 bytes' columns."""
     inner, columns = matrix.shape
-    width = 64 // matrix.itemsize
+    out = np.empty(_panels_shape(inner, columns, matrix.dtype), matrix.dtype)
+    width = out.shape[-1]
     whole, rest = divmod(columns, width)
-    out = np.empty((whole + (rest > 0), inner, width), matrix.dtype)
     out[:whole] = matrix[:, : whole * width].reshape(inner, whole, width).swapaxes(0, 1)
     if rest:
         out[whole, :, :rest] = matrix[:, whole * width :]
@@ -170,12 +181,24 @@ class Arrays:
         if key not in forms:
             text = f"{names.thing('panels', panels)}({called}{'.T' if turned else ''})"
             forms[key] = names.new(f"{called}_panels"), text
-        width = 64 // matrix.dtype.itemsize
         inner, columns = matrix.shape[::-1] if turned else matrix.shape
-        shape = (-(-columns // width), inner, width)
+        shape = _panels_shape(inner, columns, matrix.dtype)
         name = forms[key][0]
         self._same.add(name)
         self._forms[name] = Argument(shape, matrix.dtype, False, 0, False)
+        return self._argument(name)
+
+    def packed(self, inner: int, columns: int, dtype: np.dtype[Any]) -> str:
+        """Memory for the panels of a matrix that isn't the same in all steps."""
+        names, forms = self.values.names, self.values.forms
+        shape = _panels_shape(inner, columns, dtype)
+        key = ("packed", shape)
+        if key not in forms:
+            forms[key] = names.new("packed"), f"{names.numpy(np.empty)}({shape}, {dtype.name!r})"
+        name = forms[key][0]
+        self._same.add(name)
+        self._forms[name] = Argument(shape, dtype, False, 0, False)
+        self.written.add(name)
         return self._argument(name)
 
     # ---- text
@@ -208,11 +231,11 @@ class Arrays:
 
     def element(self, p: Place, strides: Sequence[int]) -> str:
         """An element of a value, counted along axes by as many letters."""
-        terms = [(stride, letter) for stride, letter in zip(strides, AXES, strict=False) if stride]
-        index = [letter if stride == 1 else f"{stride} * {letter}" for stride, letter in terms]
-        if p.offset or not index:
-            index = [str(p.offset), *index]
-        return f"{self.pointer(p)}[{' + '.join(index)}]"
+        return f"{self.pointer(p)}[{' + '.join(_index(p, strides)) or '0'}]"
+
+    def address(self, p: Place, strides: Sequence[int]) -> str:
+        """Where an element is."""
+        return " + ".join([self.pointer(p), *_index(p, strides)])
 
     def arguments(self) -> list[tuple[str, Argument]]:
         """What the function takes: what the code in NumPy calls each array, and its form."""

@@ -9,18 +9,23 @@ import hashlib
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import platformdirs
 
+from ..backend import CompilerError
+
 __all__ = ["compiler", "library", "prepare"]
 
 _HERE = Path(__file__).parent
 # Nothing that changes results: no reassociation but where a loop asks for it, products rounded before they are added.
+# What CFLAGS says is left out, for it may.
 _FLAGS = ["-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fopenmp-simd"]
 # A name that hides another, or a pointer to what mustn't be written to, would be a mistake in what was written.
 _FLAGS += ["-Werror=shadow", "-Werror=discarded-qualifiers", "-Werror=incompatible-pointer-types", "-shared", "-fPIC"]
@@ -28,37 +33,38 @@ _MACHINE = {"x86_64": ["-march=native", "-mprefer-vector-width=512"], "AMD64": [
 _KEPT = 1000  # libraries on disk
 
 
-def compiler() -> str:
-    """The C compiler: what `CC` says, or else cc, gcc or clang, whichever is there. Raises `RuntimeError`."""
-    wanted = os.environ.get("CC")
-    for name in [wanted] if wanted else ["cc", "gcc", "clang"]:
+def compiler() -> list[str]:
+    """The command of the C compiler: what `CC` says, or else cc, gcc or clang. Raises `CompilerError`."""
+    wanted = shlex.split(os.environ.get("CC", ""))
+    for name in wanted[:1] or ["cc", "gcc", "clang"]:
         if found := shutil.which(name):
-            return found
-    raise RuntimeError(
-        f"scan_backend: 'c' wants a C compiler, and there is no {wanted or 'cc, gcc or clang'} on the PATH; "
+            return [found, *wanted[1:]]
+    missing = f"{wanted[0]} (CC)" if wanted else "cc, gcc or clang"
+    raise CompilerError(
+        f"scan_backend: there is no C compiler {missing} on the PATH; "
         "install gcc or clang, name one in the environment variable CC, or use 'numpy'"
     )
 
 
 @functools.lru_cache(256)
 def library(source: str) -> ctypes.CDLL:
-    """The library of a source. Raises `RuntimeError` if it can't be compiled or loaded."""
+    """The library of a source. Raises `CompilerError` if it can't be compiled or loaded."""
     prepare([source])
     try:
         return ctypes.CDLL(str(_path(source)))
     except OSError as error:
-        raise RuntimeError(f"scan_backend: a loop in C was compiled but can't be loaded: {error}") from None
+        raise CompilerError(f"scan_backend: a loop in C was compiled but can't be loaded: {error}") from None
 
 
 def prepare(sources: Iterable[str]) -> None:
-    """Compile those that aren't on disk yet, side by side. Raises `RuntimeError`."""
-    missing = {path: source for source in sources if not _is_whole(path := _path(source))}
+    """Compile those that aren't on disk yet, side by side. Raises `CompilerError`."""
     try:
+        missing = {path: source for source in sources if not _is_whole(path := _path(source))}
         with contextlib.ExitStack() as running:
             for wait in [running.enter_context(_compiling(source, path)) for path, source in missing.items()]:
                 wait()
     except OSError as error:
-        raise RuntimeError(f"scan_backend: a loop in C can't be compiled: {error}") from None
+        raise CompilerError(f"scan_backend: a loop in C can't be compiled: {error}") from None
     if missing:
         _forget_the_oldest(_folder())
 
@@ -83,19 +89,25 @@ _DIGEST = len(_digest(b""))
 @contextlib.contextmanager
 def _compiling(source: str, path: Path) -> Iterator[Callable[[], None]]:
     """A compiler at work on a library, and what waits for it."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix="compiling_", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="tinygrad_rnn_", ignore_cleanup_errors=True) as folder:
         text, made = Path(folder, "loop.c"), Path(folder, "loop.so")
         # Not every compiler reads letters such as δ in names, but each knows their numbers.
         text.write_text(re.sub(r"[^\x00-\x7f]", lambda c: f"\\U{ord(c[0]):08x}", source), encoding="ascii")
         command = [*_command(), f"-I{_HERE}", "-o", str(made), str(text), "-lm"]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            command,
+            env={**os.environ, "TMPDIR": folder},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        ) as process:
 
             def wait() -> None:
                 errors = process.communicate()[1]
                 if process.returncode:
-                    raise RuntimeError(_failure(command, errors))
-                made.write_bytes(made.read_bytes() + _digest(made.read_bytes()))
-                made.replace(path)
+                    raise CompilerError(_failure(command, errors))
+                _keep(made.read_bytes(), path)
 
             try:
                 yield wait
@@ -103,22 +115,31 @@ def _compiling(source: str, path: Path) -> Iterator[Callable[[], None]]:
                 process.kill()  # after an error or a Ctrl-C
 
 
+def _keep(content: bytes, path: Path) -> None:
+    """Another process, or thread, sees all of it or nothing."""
+    unfinished = path.with_suffix(f".{os.getpid()}_{threading.get_ident()}")
+    try:
+        unfinished.write_bytes(content + _digest(content))
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 def _failure(command: Sequence[str], errors: str) -> str:
     return f"scan_backend: {command[0]} can't compile a loop:\n{errors[-2000:]}"
 
 
 def _command() -> list[str]:
-    machine = _MACHINE.get(platform.machine(), ["-mcpu=native"])
-    return [compiler(), *_FLAGS, *machine, *os.environ.get("CFLAGS", "").split()]
+    return [*compiler(), *_FLAGS, *_MACHINE.get(platform.machine(), ["-mcpu=native"])]
 
 
 @functools.lru_cache(8)
 def _macros(command: tuple[str, ...]) -> str:
     """What a compiler says of itself and of the processor that it compiles for."""
     ask = [*command, "-E", "-dM", "-x", "c", os.devnull]
-    done = subprocess.run(ask, capture_output=True, text=True, check=False)
+    done = subprocess.run(ask, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
-        raise RuntimeError(_failure(command, done.stderr))
+        raise CompilerError(_failure(command, done.stderr))
     return done.stdout
 
 
@@ -133,9 +154,13 @@ def _folder() -> Path:
     """Where libraries are kept: where `TINYGRAD_RNN_CACHE` says, or else where the system has its users' caches."""
     wanted = os.environ.get("TINYGRAD_RNN_CACHE")
     folder = Path(wanted) if wanted else platformdirs.user_cache_path("tinygrad_rnn", appauthor=False)
+    folder = folder.expanduser().absolute()
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder if os.access(folder, os.W_OK) else Path(_of_this_process().name)
+    if not os.access(folder, os.W_OK):
+        folder = Path(_of_this_process().name)
+        folder.mkdir(mode=0o700, exist_ok=True)  # a process that was forked off may have removed it
+    return folder
 
 
 @functools.cache
@@ -145,6 +170,7 @@ def _of_this_process() -> tempfile.TemporaryDirectory[str]:
 
 def _forget_the_oldest(folder: Path) -> None:
     """Keep those libraries that were used last."""
+    ours = "[0-9a-f]" * (2 * _DIGEST) + ".so"  # somebody else's may lie there too
     with contextlib.suppress(OSError):  # another process may do the same
-        for path in sorted(folder.glob("*.so"), key=lambda p: p.stat().st_mtime)[:-_KEPT]:
+        for path in sorted(folder.glob(ours), key=lambda p: p.stat().st_mtime)[:-_KEPT]:
             path.unlink()

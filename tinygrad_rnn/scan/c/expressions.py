@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from ...ops import where
+from ...ops import erf, power, where
 from ...ops.indexing import _scatter
-from ...ops.reductions import _mean, _sum
+from ...ops.reductions import _max, _mean, _min, _prod, _sum
 from ...ops.shapes import _broadcast_to, _reshape
 from ..split import COPY, is_view, pieces_of
 from ..trace import DETACHED, Equation, Operand, Var
 
 __all__ = [
     "MOVES",
+    "REDUCTIONS",
     "RESERVED",
     "SCATTER",
-    "SUMS",
     "TYPES",
     "NotInCError",
     "dtype_of",
@@ -51,6 +51,8 @@ _ARITHMETIC: dict[Any, str] = {
     np.arctan2: "atan2({}, {})",
     COPY.lowering.numpy: "{}",
     where.primitive.forward: "{} ? {} : {}",  # type: ignore[attr-defined]
+    erf.primitive.forward: "erf({})",  # type: ignore[attr-defined]
+    power.primitive.forward: "pow({}, {})",  # type: ignore[attr-defined]
     DETACHED.forward: "{}",
 }
 _SAME = ("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos", "tan", "sinh", "cosh")
@@ -68,7 +70,14 @@ _LOGIC: dict[Any, str] = {
     np.logical_not: "!{}",
 }
 
-SUMS = (_sum.primitive, _mean.primitive)  # type: ignore[attr-defined]
+# What goes over axes: from what, with what each element, and whether the order doesn't matter.
+REDUCTIONS: dict[Any, tuple[str, str, bool]] = {
+    _sum.primitive: ("0", "total += {};", True),  # type: ignore[attr-defined]
+    _mean.primitive: ("0", "total += {};", True),  # type: ignore[attr-defined]
+    _max.primitive: ("-INFINITY", "total = maximum(total, {});", False),  # type: ignore[attr-defined]
+    _min.primitive: ("INFINITY", "total = minimum(total, {});", False),  # type: ignore[attr-defined]
+    _prod.primitive: ("1", "total *= {};", False),  # type: ignore[attr-defined]
+}
 SCATTER = _scatter.primitive  # type: ignore[attr-defined]
 MOVES = (_reshape.primitive, _broadcast_to.primitive, SCATTER)  # type: ignore[attr-defined]
 
@@ -83,8 +92,8 @@ RESERVED = frozenset(re.findall(r"\w+", _WORDS) + re.findall(r"\w+(?=\()", " ".j
 
 
 def is_apart(e: Equation) -> bool:
-    """Whether it is no part of a pass over memory: a product, or a sum."""
-    return e.prim.lowering.rows or e.prim in SUMS
+    """Whether it is no part of a pass over memory: a product, or a reduction."""
+    return e.prim.lowering.rows or e.prim in REDUCTIONS
 
 
 def is_passed(e: Equation) -> bool:

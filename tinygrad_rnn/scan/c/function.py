@@ -66,7 +66,7 @@ _BUFFER = (ctypes.c_char * 0).from_buffer
 
 
 def compile_together(functions: Iterable[CFunction]) -> None:
-    """Compile functions side by side, before they are called. Raises `RuntimeError`."""
+    """Compile functions side by side, before they are called. Raises `CompilerError`."""
     sources: dict[str, None] = {}
     for f in functions:
         sources |= dict.fromkeys([f.source, *([_product_source(f.real)] if f.real else [])])

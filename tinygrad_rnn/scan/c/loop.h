@@ -33,3 +33,16 @@ static inline float tanh_single(float x)
 #define product_of(real)                                                                                             \
     void (*product)(ptrdiff_t rows, ptrdiff_t inner, ptrdiff_t columns, const real *x, ptrdiff_t x_row,              \
                     ptrdiff_t x_step, const real *w, real *out, ptrdiff_t out_row)
+
+/* A matrix [inner, columns] in panels of 64 bytes' columns, as product.c wants it; row and step lead from one to the next. */
+#define PACK(real)                                                                                                   \
+    static inline void pack_##real(ptrdiff_t inner, ptrdiff_t columns, const real *from, ptrdiff_t row, ptrdiff_t step, \
+                                   real *to)                                                                          \
+    {                                                                                                                 \
+        const ptrdiff_t width = 64 / (ptrdiff_t)sizeof(real);                                                         \
+        for (ptrdiff_t first = 0; first < columns; first += width)                                                    \
+            for (ptrdiff_t k = 0; k < inner; k++)                                                                     \
+                for (ptrdiff_t j = first; j < first + width; j++) *to++ = j < columns ? from[k * row + j * step] : 0; \
+    }
+PACK(float)
+PACK(double)

@@ -14,13 +14,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
+from ...tape import Array
 from ..algebra import EACH, ONCE
 from ..operands import Operands
 from ..split import pieces_of
 from ..statements import Statements
 from ..trace import Equation, Operand, Var
 from .arrays import AXES, Arrays, Place
-from .expressions import MOVES, SCATTER, SUMS, TYPES, NotInCError, dtype_of, is_apart, is_array, literal, template
+from .expressions import MOVES, REDUCTIONS, SCATTER, TYPES, NotInCError, dtype_of, is_apart, is_array, literal, template
 from .function import CFunction
 
 __all__ = ["loop_in_c"]
@@ -75,7 +78,7 @@ class _Writer:
             if isinstance(part, _Pass):
                 body += self._pass(part)
             else:
-                body += self._sum(part, **part.kwargs) if part.prim in SUMS else [self._product(part)]
+                body += self._reduction(part, **part.kwargs) if part.prim in REDUCTIONS else self._product(part)
         arguments = self.arrays.arguments()
         function = CFunction(self.name, self._assembled(body), [form for _, form in arguments], self.real)
         names = [called for called, _ in arguments]
@@ -218,13 +221,14 @@ class _Writer:
                 inner.append(f"{element(line.target)} = {value};" + ("" if line.out else f"  // {line.comment}"))
         return _nested(lengths, AXES, inner, "#pragma omp simd")  # no element depends on another: that makes it a pass
 
-    # ---- sums and products
+    # ---- reductions and products
 
-    def _sum(self, e: Equation, axis: tuple[int, ...], keepdims: bool, count: float = 1.0) -> list[str]:
-        """A sum over axes, worked out in double precision, divided by `count`."""
+    def _reduction(self, e: Equation, axis: tuple[int, ...], keepdims: bool, count: float = 1.0) -> list[str]:
+        """What goes over axes, worked out in double precision, and divided by `count`."""
         (x,) = e.args
         if not isinstance(x, Var) or x.dtype.kind != "f" or e.out.dtype != x.dtype:
             raise NotInCError(f"{e.prim.name} is of {dtype_of(x)}")
+        start, each, any_order = REDUCTIONS[e.prim]
         over = {a % x.ndim for a in axis}
         order = [*(a for a in range(x.ndim) if a not in over), *sorted(over)]
         source, target = self.arrays.place(x), self.arrays.place(e.out)
@@ -236,50 +240,73 @@ class _Writer:
         strides = source.strides(x.shape)
         element = self.arrays.element(source, [strides[a] for a in order])
         split = len(order) - len(over)
+        pragma = "#pragma omp simd reduction(+ : total)" if any_order else None
+        inner = _nested(shape[split:], AXES[split:], [each.format(element)], pragma)
         total = "total" if count == 1 else f"total / {float(count)!r}"
-        inner = _nested(shape[split:], AXES[split:], [f"total += {element};"], "#pragma omp simd reduction(+ : total)")
-        result = self.arrays.element(target, to)
-        lines = ["double total = 0;", *inner, f"{result} = {total};  // {self.statements.comment(e)}"]
-        return _nested(shape[:split], AXES, lines, None)
+        last = f"{self.arrays.element(target, to)} = {total};  // {self.statements.comment(e)}"
+        return _nested(shape[:split], AXES, [f"double total = {start};", *inner, last], None)
 
-    def _product(self, e: Equation) -> str:
+    def _product(self, e: Equation) -> list[str]:
         x, y = e.args
-        turned = False
-        if self._is_once(x) and not self._is_once(y) and x.ndim == 2 and y.ndim == 1:  # W h is h Wᵀ
-            x, y, turned = y, x, True
-        if not (self._is_once(y) and isinstance(x, Var) and y.ndim == 2 and x.ndim >= 1):
-            raise NotInCError(f"{e.prim.name} is not of rows with a matrix that is the same in all steps")
-        if not x.dtype == y.dtype == e.out.dtype:
+        if not dtype_of(x) == dtype_of(y) == e.out.dtype:
             raise NotInCError(f"{e.prim.name} is of different dtypes")
-        inner, columns = y.shape[::-1] if turned else y.shape
-        rows, x_row, x_step = self._rows(x)
-        _, out_row, out_step = self._rows(e.out)
+        real = TYPES[e.out.dtype]
+        if self.real not in (None, real):
+            raise NotInCError("its products are of different dtypes")
+        self.real = real
+        self.arrays.written.add(self.arrays.place(e.out).array)
+        if self._is_once(y) and isinstance(x, Var) and y.ndim == 2:
+            return [self._product_of_rows(e, x, y, turned=False)]
+        if self._is_once(x) and isinstance(y, Var) and x.ndim == 2 and y.shape[1:] in ((), (1,)):  # W h is h Wᵀ
+            return [self._product_of_rows(e, y, x, turned=True)]
+        return self._product_of_any(e)
+
+    def _product_of_rows(self, e: Equation, x: Var, matrix: Operand, turned: bool) -> str:
+        """The product of rows, or of one column, with a matrix that is the same in all steps."""
+        inner, columns = matrix.shape[::-1] if turned else matrix.shape
+        source, target = self.arrays.place(x), self.arrays.place(e.out)
+        look, out = (p.look.reshape(1, -1) if turned else p.look for p in (source, target))
+        rows, x_row, x_step = _rows_of(look)
+        _, out_row, out_step = _rows_of(out)
         if out_step != 1 and columns > 1:
             raise NotInCError("a row of a product's result is not in one piece")
-        matrix = self.arrays.panels(y, turned)
-        source, target = self.arrays.place(x), self.arrays.place(e.out)
-        self.arrays.written.add(target.array)
-        if self.real not in (None, TYPES[y.dtype]):
-            raise NotInCError("its products are of different dtypes")
-        self.real = TYPES[y.dtype]
-        left, out = (f"{self.arrays.pointer(p)}{f' + {p.offset}' if p.offset else ''}" for p in (source, target))
-        call = f"product({rows}, {inner}, {columns}, {left}, {x_row}, {x_step}, {matrix}, {out}, {out_row});"
+        panels = self.arrays.panels(matrix, turned)
+        left, to = (self.arrays.address(p, ()) for p in (source, target))
+        call = f"product({rows}, {inner}, {columns}, {left}, {x_row}, {x_step}, {panels}, {to}, {out_row});"
         return f"{call}  // {self.statements.comment(e)}"
+
+    def _product_of_any(self, e: Equation) -> list[str]:
+        """The product of any two, matrix by matrix; the second one is put in panels first."""
+        places = [self.arrays.constant(a) if is_array(a) else self.arrays.place(a) for a in (*e.args, e.out)]
+        x, y, out = (p.look for p in places)
+        if y.ndim == 1:
+            y, out = y[:, None], out[..., None]
+        if x.ndim == 1:
+            x, out = x[None], np.expand_dims(out, -2)
+        *lead, rows, columns = out.shape
+        inner = x.shape[-1]
+        strides = [
+            tuple(s // a.itemsize for s in np.broadcast_to(a, (*lead, *a.shape[-2:])).strides) for a in (x, y, out)
+        ]
+        (x_row, x_step), (y_row, y_step), (out_row, out_step) = (s[-2:] for s in strides)
+        if out_step != 1 and columns > 1:
+            raise NotInCError("a row of a product's result is not in one piece")
+        lengths, axes = _merged(tuple(lead), [s[:-2] for s in strides])
+        left, right, to = (
+            self.arrays.address(p, [s[axis] for axis in axes]) for p, s in zip(places, strides, strict=True)
+        )
+        packed = self.arrays.packed(inner, columns, e.out.dtype)
+        lines = [
+            f"pack_{self.real}({inner}, {columns}, {right}, {y_row}, {y_step}, {packed});",
+            f"product({rows}, {inner}, {columns}, {left}, {x_row}, {x_step}, {packed}, {to}, {out_row});"
+            f"  // {self.statements.comment(e)}",
+        ]
+        return _nested(lengths, AXES, lines, None) if lengths else lines
 
     def _is_once(self, x: Operand) -> bool:
         if isinstance(x, Var):
             return x not in self.values.in_loop and self.values.levels.get(x, EACH) == ONCE
         return is_array(x)
-
-    def _rows(self, v: Var) -> tuple[int, int, int]:
-        """How many rows a value has, and how many elements it is from one, and from one column, to the next."""
-        look = self.arrays.place(v).look
-        strides = [s // look.itemsize for s in look.strides]
-        lead = [(n, s) for n, s in zip(look.shape[:-1], strides[:-1], strict=True) if n > 1]
-        for (_, outer), (n, s) in itertools.pairwise(lead):
-            if outer != n * s:
-                raise NotInCError("the rows of a product are not at equal distances")
-        return math.prod(look.shape[:-1]), lead[-1][1] if lead else look.shape[-1], strides[-1]
 
     # ---- all of it
 
@@ -300,6 +327,16 @@ class _Writer:
             "}",
         ]
         return "\n".join(lines) + "\n"
+
+
+def _rows_of(look: Array) -> tuple[int, int, int]:
+    """How many rows there are, and how many elements it is from one, and from one column, to the next."""
+    strides = [s // look.itemsize for s in look.strides]
+    lead = [(n, s) for n, s in zip(look.shape[:-1], strides[:-1], strict=True) if n > 1]
+    for (_, outer), (n, s) in itertools.pairwise(lead):
+        if outer != n * s:
+            raise NotInCError("the rows of a product are not at equal distances")
+    return math.prod(look.shape[:-1]), lead[-1][1] if lead else look.shape[-1], strides[-1]
 
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"

@@ -1,0 +1,70 @@
+"""In what a loop is run: what was asked for, or under "auto" what pays."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from .backend import CompilerError, Language, backend
+from .capture import Capture
+
+__all__ = ["chosen", "give_up"]
+
+_WORTH_IT = 8  # steps: in a shorter loop the calls are not what takes the time
+_ANYHOW = 32  # structures of one cell that are compiled in C, however seldom they are run
+_RUNS = 50  # how often those of a cell that has more must have been run, on average
+
+
+@dataclass
+class _Tally:
+    """How often the loops of a cell have been run, and how many structures of it are in C."""
+
+    runs: int = 0
+    structures: int = 0
+
+
+_tallies: WeakKeyDictionary[Any, _Tally] = WeakKeyDictionary()
+_failed = False  # whether the compiler has
+
+
+def chosen(found: Capture, length: int) -> tuple[Language, str]:
+    """In what the loop of a captured step is run, and if "auto" has it in NumPy, why.
+
+    For a structure that is decided when it is met first, so that its results don't change after some calls.
+    """
+    asked = backend.get()
+    if asked != "auto":
+        return asked, ""
+    if length < _WORTH_IT:
+        return "numpy", f"it has fewer than {_WORTH_IT} steps"
+    why = "the C compiler failed" if _failed else _missing()
+    if not why:
+        tally = _tallies.setdefault(found.loop.code() or type(found.loop.cell), _Tally())
+        tally.runs += 1
+        if found.end.in_c is None:
+            found.end.in_c = tally.structures < _ANYHOW or tally.runs >= _RUNS * tally.structures
+            tally.structures += found.end.in_c
+        why = "" if found.end.in_c else f"the cell comes in too many structures, {tally.structures} are in C already"
+    return ("numpy", why) if why else ("c", "")
+
+
+@functools.cache
+def _missing() -> str:
+    """What there isn't of a C compiler; empty, if there is one."""
+    from .c.compiler import compiler
+
+    try:
+        compiler()
+    except CompilerError as error:
+        return str(error).partition(";")[0].removeprefix("scan_backend: ")
+    return ""
+
+
+def give_up(error: CompilerError) -> None:
+    """Under "auto", write no more loops in C, and warn."""
+    global _failed
+    _failed = True
+    warnings.warn(f"scan: from now on loops are run in NumPy, for the C compiler failed: {error}", stacklevel=4)
