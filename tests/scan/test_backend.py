@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,10 +39,7 @@ def cache(monkeypatch, tmp_path):
 @pytest.fixture
 def asked_anew(monkeypatch):
     """Whether there is a compiler that works."""
-    choice._missing.cache_clear()
     monkeypatch.setattr(choice, "_failed", False)
-    yield
-    choice._missing.cache_clear()
 
 
 def cell(h, x):
@@ -81,6 +77,11 @@ def test_the_program_to_read_is_in_numpy():
     assert "#include" not in tg.scan_program(cell, np.zeros(3), np.ones((20, 3))).source
 
 
+def test_to_read_a_program_no_compiler_is_run(monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", None)
+    assert "run in C" in explained(8, lambda h, x: (tg.tanh(0.1 * h + x), h * x))
+
+
 def test_what_is_not_there_in_c_is_told():
     told = explained(8, lambda h, x: (tg.cumsum(h) + x, None))
     assert "its loop is run in NumPy: there is no cumsum in C yet" in told
@@ -109,7 +110,10 @@ def test_a_compiler_that_fails(monkeypatch, tmp_path, cache, asked_anew, recorde
         return tg.tanh(0.25 * h - x * x), (h * x, recorded * h)
 
     h0 = tg.tensor(np.zeros(3), requires_grad=recorded)
-    with pytest.warns(UserWarning, match=r"(?s)from now on loops are run in NumPy, .*can't compile a loop:\nno m.sli"):
+    with pytest.warns(
+        UserWarning,
+        match=r"(?s)from now on loops are run in NumPy, .*can't compile a loop \(exit status 1\):\nno m.sli",
+    ):
         h, _ = tg.scan(mine, h0, np.ones((20, 3)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # it is said once
@@ -118,7 +122,7 @@ def test_a_compiler_that_fails(monkeypatch, tmp_path, cache, asked_anew, recorde
     with tg.scan_backend("numpy"):
         want, _ = tg.scan(mine, h0, np.ones((20, 3)))
     assert_array_equal(h.numpy(), want.numpy())
-    with pytest.raises(RuntimeError, match=r"scan_backend: .*broken can't compile a loop:\nno"):
+    with pytest.raises(RuntimeError, match=r"scan_backend: .*broken can't compile a loop \(exit status 1\):\nno"):
         tg.scan_backend("c")(tg.scan)(lambda h, x: (h * x - 0.25, None), h0, np.ones((20, 3)))
 
 
@@ -180,14 +184,14 @@ def test_what_is_kept_is_not_compiled_again(monkeypatch, cache):
 
 
 def test_each_compiler_and_processor_has_its_own(monkeypatch, tmp_path):
-    paths = {compiler._path(SOURCE)}
+    paths = {compiler._name(SOURCE)}
     (tmp_path / "other").symlink_to(compiler.compiler()[0])
     monkeypatch.setenv("CC", f"{tmp_path / 'other'}")
-    paths.add(compiler._path(SOURCE))
+    paths.add(compiler._name(SOURCE))
     monkeypatch.setenv("CC", f"{tmp_path / 'other'} -Wall")  # with options, as for make
-    paths.add(compiler._path(SOURCE))
+    paths.add(compiler._name(SOURCE))
     monkeypatch.setattr(compiler, "_macros", lambda command: "#define __OF_ANOTHER_PROCESSOR__ 1")
-    paths.add(compiler._path(SOURCE))
+    paths.add(compiler._name(SOURCE))
     assert len(paths) == 4
 
 
@@ -210,8 +214,29 @@ def test_a_folder_that_cannot_be_written_to(monkeypatch, tmp_path, cache):
     monkeypatch.setenv("TINYGRAD_RNN_CACHE", str(tmp_path / "file" / "cache"))
     assert compiler.library(SOURCE % 4).number() == 4
     assert not cache.exists()
-    Path(compiler._of_this_process().name).rename(tmp_path / "gone")
+    compiler._folder_of_this_process().rename(tmp_path / "gone")  # as a process that was forked off may do
     assert compiler.library(SOURCE % 12).number() == 12
+
+
+def test_a_folder_that_can_only_be_read(monkeypatch, cache):
+    """As one is that came with an image; whoever is root can write everywhere, so writing is made to fail."""
+    compiler.prepare([SOURCE % 13])
+    (kept,) = cache.iterdir()
+    compiler.library.cache_clear()
+
+    put = compiler._put
+
+    def refuse(content, path):
+        if path.parent == cache:
+            raise PermissionError("read-only")
+        put(content, path)
+
+    monkeypatch.setattr(compiler, "_put", refuse)
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", None)
+        assert compiler.library(SOURCE % 13).number() == 13
+    assert compiler.library(SOURCE % 14).number() == 14
+    assert list(cache.iterdir()) == [kept]
 
 
 def test_the_oldest_go_first(monkeypatch, cache):
@@ -223,11 +248,11 @@ def test_the_oldest_go_first(monkeypatch, cache):
         compiler.library.cache_clear()
         compiler.library(SOURCE % number)
         time.sleep(0.02)
-    assert set(cache.iterdir()) == {others, *(compiler._path(SOURCE % number) for number in (5, 7))}
+    assert set(cache.iterdir()) == {others, *(cache / compiler._name(SOURCE % number) for number in (5, 7))}
 
 
 def test_an_error_in_one_of_several_leaves_nothing_behind(cache):
-    with pytest.raises(RuntimeError, match=r"(?s)can't compile a loop:\n.*expected"):
+    with pytest.raises(RuntimeError, match=r"(?s)can't compile a loop \(exit status 1\):\n.*expected"):
         compiler.prepare([SOURCE % 8, "int number(void { return 9; }"])
     assert all(path.suffix == ".so" for path in cache.iterdir())
 

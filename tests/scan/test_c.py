@@ -403,7 +403,12 @@ def test_no_compiler(monkeypatch, tmp_path):
 def test_a_compiler_that_fails(monkeypatch):
     monkeypatch.setattr(compiler, "_FLAGS", ["-fno-such-option"])
     w = tg.tensor([0.25, 0.75, 0.125, 0.5, 0.375], requires_grad=True)
-    with in_c, pytest.raises(RuntimeError, match=r"(?s)scan_backend: .* can't compile a loop:\n.*-fno-such-option"):
+    with (
+        in_c,
+        pytest.raises(
+            RuntimeError, match=r"(?s)scan_backend: .* can't compile a loop \(exit status 1\):\n.*-fno-such-option"
+        ),
+    ):
         tg.scan(lambda h, x: (h * w - x, None), np.zeros(5), np.ones((3, 5)))
     assert w.grad is None
 

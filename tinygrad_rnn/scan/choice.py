@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +41,7 @@ def chosen(found: Capture, length: int) -> tuple[Language, str]:
         return asked, ""
     if length < _WORTH_IT:
         return "numpy", f"it has fewer than {_WORTH_IT} steps"
-    why = "the C compiler failed" if _failed else _missing()
+    why = "the C compiler failed" if _failed else _missing(os.environ.get("CC"), os.environ.get("PATH"))
     if not why:
         tally = _tallies.setdefault(found.loop.code() or type(found.loop.cell), _Tally())
         tally.runs += 1
@@ -51,9 +52,9 @@ def chosen(found: Capture, length: int) -> tuple[Language, str]:
     return ("numpy", why) if why else ("c", "")
 
 
-@functools.cache
-def _missing() -> str:
-    """What there isn't of a C compiler; empty, if there is one."""
+@functools.lru_cache(8)
+def _missing(cc: str | None, path: str | None) -> str:
+    """What there isn't of a C compiler, with these variables in the environment; empty, if there is one."""
     from .c.compiler import compiler
 
     try:
@@ -67,4 +68,8 @@ def give_up(error: CompilerError) -> None:
     """Under "auto", write no more loops in C, and warn."""
     global _failed
     _failed = True
-    warnings.warn(f"scan: from now on loops are run in NumPy, for the C compiler failed: {error}", stacklevel=4)
+    warnings.warn(
+        f"scan: from now on loops are run in NumPy, for the C compiler failed; tg.set_scan_backend('numpy') leaves it "
+        f"alone. {error}",
+        stacklevel=4,
+    )

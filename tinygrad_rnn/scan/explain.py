@@ -54,12 +54,12 @@ class Program:
         if self._derivative is None:
             return f"{_where(self._loop)} is run step by step, each operation on the tape: {self._reason}."
         derivative = self._derivative
-        kept = derivative.kept_arrays()
+        kept = self._run.kept_arrays()
         size = sum(v.dtype.itemsize * math.prod(v.shape) for v in kept)
         told = ", ".join(f"{v.name or '(unnamed)'} {list(v.shape)}" for v in kept) or "nothing"
         return "\n".join(
             [
-                f"{_where(self._loop)} is compiled, and run in blocks of up to {derivative.block} steps.",
+                f"{_where(self._loop)} is compiled, and run in blocks of up to {self._run.block} steps.",
                 *_told(f"Forward{self._how_run(self._run.forward.emitted)}", derivative.forward.emitted),
                 *_told(
                     f"Backward, from the last step to the first{self._how_run(self._run.emitted)}", derivative.emitted
@@ -91,7 +91,7 @@ def _by_all(program: LoopProgram) -> Derivative:
     """The derivative by everything that can have one."""
     step = program.step
     carry, xs, constants = (tuple(map(is_float, part)) for part in (step.carry, step.xs, step.constants))
-    return program.derivative(carry, xs, constants)
+    return Derivative(program, carry, xs, constants)
 
 
 def _where(loop: Loop) -> str:

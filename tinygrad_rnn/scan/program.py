@@ -71,7 +71,9 @@ class LoopProgram:
             with _LOCK:
                 found = self._derivatives.get(key)  # by another thread, meanwhile
                 if found is None:
-                    found = self._derivatives[key] = Derivative(self, *key)
+                    found = Derivative(self, *key)
+                    compile_loops(found.forward.emitted, found.emitted)
+                    self._derivatives[key] = found
         return found
 
 
@@ -126,7 +128,6 @@ class Derivative:
         self._lowered, self._language = program.lowered, program.language
         self.forward = Forward(program.lowered, program.language, self.kept)
         self.block = self.backward.block = self.forward.block = min(self.backward.block, self.forward.block)
-        compile_loops(self.forward.emitted, self.emitted)
 
     def kept_arrays(self) -> list[Var]:
         """What the forward keeps for the backward, besides the xs: a carry before and after a step is one array."""

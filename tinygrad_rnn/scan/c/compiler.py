@@ -42,7 +42,7 @@ def compiler() -> list[str]:
     missing = f"{wanted[0]} (CC)" if wanted else "cc, gcc or clang"
     raise CompilerError(
         f"scan_backend: there is no C compiler {missing} on the PATH; "
-        "install gcc or clang, name one in the environment variable CC, or use 'numpy'"
+        "install gcc or clang, name one in the environment variable CC, or choose 'numpy'"
     )
 
 
@@ -50,8 +50,9 @@ def compiler() -> list[str]:
 def library(source: str) -> ctypes.CDLL:
     """The library of a source. Raises `CompilerError` if it can't be compiled or loaded."""
     prepare([source])
+    path = _whole(_name(source))
     try:
-        return ctypes.CDLL(str(_path(source)))
+        return ctypes.CDLL(str(path))
     except OSError as error:
         raise CompilerError(f"scan_backend: a loop in C was compiled but can't be loaded: {error}") from None
 
@@ -59,24 +60,26 @@ def library(source: str) -> ctypes.CDLL:
 def prepare(sources: Iterable[str]) -> None:
     """Compile those that aren't on disk yet, side by side. Raises `CompilerError`."""
     try:
-        missing = {path: source for source in sources if not _is_whole(path := _path(source))}
+        missing = {name: source for source in sources if not _whole(name := _name(source))}
         with contextlib.ExitStack() as running:
-            for wait in [running.enter_context(_compiling(source, path)) for path, source in missing.items()]:
+            for wait in [running.enter_context(_compiling(source, name)) for name, source in missing.items()]:
                 wait()
     except OSError as error:
         raise CompilerError(f"scan_backend: a loop in C can't be compiled: {error}") from None
     if missing:
-        _forget_the_oldest(_folder())
+        _forget_the_oldest(_cache())
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a library is there, all of it: to load a part of one may end the process."""
-    try:
-        content = path.read_bytes()
-        path.touch()
-    except OSError:
-        return False
-    return _digest(content[:-_DIGEST]) == content[-_DIGEST:]
+def _whole(name: str) -> Path | None:
+    """Where a library is, if all of it is: to load a part of one may end the process."""
+    for folder in (_cache(), _folder_of_this_process()):
+        with contextlib.suppress(OSError):
+            content = (folder / name).read_bytes()
+            if _digest(content[:-_DIGEST]) == content[-_DIGEST:]:
+                with contextlib.suppress(OSError):
+                    (folder / name).touch()
+                return folder / name
+    return None
 
 
 def _digest(content: bytes) -> bytes:
@@ -87,7 +90,7 @@ _DIGEST = len(_digest(b""))
 
 
 @contextlib.contextmanager
-def _compiling(source: str, path: Path) -> Iterator[Callable[[], None]]:
+def _compiling(source: str, name: str) -> Iterator[Callable[[], None]]:
     """A compiler at work on a library, and what waits for it."""
     with tempfile.TemporaryDirectory(prefix="tinygrad_rnn_", ignore_cleanup_errors=True) as folder:
         text, made = Path(folder, "loop.c"), Path(folder, "loop.so")
@@ -106,8 +109,8 @@ def _compiling(source: str, path: Path) -> Iterator[Callable[[], None]]:
             def wait() -> None:
                 errors = process.communicate()[1]
                 if process.returncode:
-                    raise CompilerError(_failure(command, errors))
-                _keep(made.read_bytes(), path)
+                    raise CompilerError(_failure(command, process.returncode, errors))
+                _keep(made.read_bytes(), name)
 
             try:
                 yield wait
@@ -115,8 +118,17 @@ def _compiling(source: str, path: Path) -> Iterator[Callable[[], None]]:
                 process.kill()  # after an error or a Ctrl-C
 
 
-def _keep(content: bytes, path: Path) -> None:
-    """Another process, or thread, sees all of it or nothing."""
+def _keep(content: bytes, name: str) -> None:
+    """Put a library in the cache; where that can't be written to, in a folder that goes with the process."""
+    try:
+        _put(content, _cache() / name)
+    except OSError:
+        _put(content, _folder_of_this_process() / name)
+
+
+def _put(content: bytes, path: Path) -> None:
+    """Write a file of which another process, or thread, sees all or nothing."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}_{threading.get_ident()}")
     try:
         unfinished.write_bytes(content + _digest(content))
@@ -125,8 +137,8 @@ def _keep(content: bytes, path: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _failure(command: Sequence[str], errors: str) -> str:
-    return f"scan_backend: {command[0]} can't compile a loop:\n{errors[-2000:]}"
+def _failure(command: Sequence[str], status: int, errors: str) -> str:
+    return f"scan_backend: {command[0]} can't compile a loop (exit status {status}):\n{errors[:2000]}"
 
 
 def _command() -> list[str]:
@@ -139,32 +151,30 @@ def _macros(command: tuple[str, ...]) -> str:
     ask = [*command, "-E", "-dM", "-x", "c", os.devnull]
     done = subprocess.run(ask, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
-        raise CompilerError(_failure(command, done.stderr))
+        raise CompilerError(_failure(command, done.returncode, done.stderr))
     return done.stdout
 
 
-def _path(source: str) -> Path:
-    """Where a source's library is kept: by everything that it depends on."""
+def _name(source: str) -> str:
+    """What a source's library is called: by everything that it depends on."""
     command = _command()
     parts = [*command, _macros(tuple(command)), (_HERE / "loop.h").read_text(encoding="utf-8"), source]
-    return _folder() / f"{_digest(chr(0).join(parts).encode()).hex()}.so"
+    return f"{_digest(chr(0).join(parts).encode()).hex()}.so"
 
 
-def _folder() -> Path:
-    """Where libraries are kept: where `TINYGRAD_RNN_CACHE` says, or else where the system has its users' caches."""
+def _cache() -> Path:
+    """The folder that `TINYGRAD_RNN_CACHE` says, or one where the system has its users' caches."""
     wanted = os.environ.get("TINYGRAD_RNN_CACHE")
     folder = Path(wanted) if wanted else platformdirs.user_cache_path("tinygrad_rnn", appauthor=False)
-    folder = folder.expanduser().absolute()
-    with contextlib.suppress(OSError):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        folder = Path(_of_this_process().name)
-        folder.mkdir(mode=0o700, exist_ok=True)  # a process that was forked off may have removed it
-    return folder
+    return folder.expanduser().absolute()
+
+
+def _folder_of_this_process() -> Path:
+    return Path(_temporary().name)
 
 
 @functools.cache
-def _of_this_process() -> tempfile.TemporaryDirectory[str]:
+def _temporary() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="tinygrad_rnn_", ignore_cleanup_errors=True)
 
 
