@@ -214,7 +214,7 @@ def test_a_folder_that_cannot_be_written_to(monkeypatch, tmp_path, cache):
     monkeypatch.setenv("TINYGRAD_RNN_CACHE", str(tmp_path / "file" / "cache"))
     assert compiler.library(SOURCE % 4).number() == 4
     assert not cache.exists()
-    compiler._folder_of_this_process().rename(tmp_path / "gone")  # as a process that was forked off may do
+    compiler._of_this_process().rename(tmp_path / "gone")  # as a process that was forked off may do
     assert compiler.library(SOURCE % 12).number() == 12
 
 

@@ -15,11 +15,11 @@ from ..primitive import Plan, Primitive
 from ..seal import Seal, find, seal
 from ..tape import Array, Node, Tensor, enable_grad, grad_enabled
 from ..transforms import variable
-from .backend import CompilerError, Language, backend
+from .backend import Language, backend
 from .capture import Capture
 from .choice import chosen, give_up
 from .loop import Loop
-from .trace import Step, UntraceableError, Var
+from .trace import CompilerError, Step, UntraceableError, Var
 
 if TYPE_CHECKING:
     from .program import Derivative, Forward, LoopProgram, Ran

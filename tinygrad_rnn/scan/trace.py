@@ -21,6 +21,7 @@ from ..tape import Array, Lifted, Node, Tensor, innermost, new_level
 
 __all__ = [
     "DETACHED",
+    "CompilerError",
     "Equation",
     "Operand",
     "Step",
@@ -35,6 +36,10 @@ __all__ = [
 
 class UntraceableError(Exception):
     """Why a cell can't be compiled; the loop then runs it step by step."""
+
+
+class CompilerError(RuntimeError):
+    """There is no C compiler, or it can't do what it should."""
 
 
 class Var:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import functools
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import platformdirs
 
-from ..backend import CompilerError
+from ..trace import CompilerError
 
 __all__ = ["compiler", "library", "prepare"]
 
@@ -72,7 +73,8 @@ def prepare(sources: Iterable[str]) -> None:
 
 def _whole(name: str) -> Path | None:
     """Where a library is, if all of it is: to load a part of one may end the process."""
-    for folder in (_cache(), _folder_of_this_process()):
+    folders = [_cache(), *([_of_this_process()] if _of_this_process.cache_info().currsize else [])]
+    for folder in folders:
         with contextlib.suppress(OSError):
             content = (folder / name).read_bytes()
             if _digest(content[:-_DIGEST]) == content[-_DIGEST:]:
@@ -123,7 +125,7 @@ def _keep(content: bytes, name: str) -> None:
     try:
         _put(content, _cache() / name)
     except OSError:
-        _put(content, _folder_of_this_process() / name)
+        _put(content, _of_this_process() / name)
 
 
 def _put(content: bytes, path: Path) -> None:
@@ -169,13 +171,12 @@ def _cache() -> Path:
     return folder.expanduser().absolute()
 
 
-def _folder_of_this_process() -> Path:
-    return Path(_temporary().name)
-
-
 @functools.cache
-def _temporary() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="tinygrad_rnn_", ignore_cleanup_errors=True)
+def _of_this_process() -> Path:
+    """A folder that goes with it."""
+    folder = tempfile.mkdtemp(prefix="tinygrad_rnn_")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def _forget_the_oldest(folder: Path) -> None:
