@@ -116,7 +116,7 @@ def test_other_sizes(name, sizes):
     assert_same_run(*both(CELLS[name].make(T=4, B=B, I=I, H=H)), forward=1e-14)
 
 
-# ----------------------------------------------------------------------------------------------- products and functions
+# ------------------------------------------------------------------------------------------------------------- products
 
 
 @pytest.fixture(scope="module", params=["float", "double"])
@@ -154,54 +154,6 @@ def test_a_row_is_the_same_to_the_last_bit_whatever_is_multiplied_with_it(produc
         call(rows, 50, 77, x.ctypes.data, 50, 1, ms.ctypes.data, out.ctypes.data, 77)
         found.append(out[0])
     assert_array_equal(found, [found[0]] * 23)
-
-
-def elementwise(text):
-    """A function of two arrays, made of an expression in C."""
-    body = f"#pragma omp simd\nfor (ptrdiff_t i = 0; i < n; i++) out[i] = {text};"
-    source = f'#include "loop.h"\nvoid f(ptrdiff_t n, const float *x, const float *y, float *out)\n{{\n{body}\n}}'
-    arguments = [Argument((), np.dtype(np.float32), True, 0, written) for written in (False, False, True)]
-    call = CFunction("f", source, arguments)
-
-    def function(x, y):
-        out = np.empty_like(x)
-        call(len(x), x, y, out)
-        return out
-
-    return function
-
-
-def test_tanh_in_single_precision():
-    """To 1.33 units in the last place, for numbers of all magnitudes."""
-    x = np.arange(0, 0x7F800000, 2003, dtype=np.uint32).view(np.float32)
-    x = np.concatenate([x, -x])
-    want = np.tanh(x.astype(float))
-    error = np.abs(elementwise("hyperbolic_tangent(x[i])")(x, x) - want)
-    normal = np.abs(want) > 1e-37
-    assert np.max(error[normal] / np.spacing(np.abs(want[normal]).astype(np.float32))) < 1.4
-    assert np.max(error[~normal]) < 1e-44
-
-
-SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-42, 3e38], np.float32)
-
-
-@pytest.mark.parametrize(
-    ("text", "function"),
-    [
-        ("hyperbolic_tangent(x[i])", lambda x, y: np.tanh(x)),
-        ("maximum(x[i], y[i])", np.maximum),
-        ("minimum(x[i], y[i])", np.minimum),
-        ("sign_of(x[i])", lambda x, y: np.sign(x)),
-    ],
-)
-def test_special_numbers(text, function):
-    x, y = (v.reshape(-1).copy() for v in np.meshgrid(SPECIAL, SPECIAL))
-    got, want = elementwise(text)(x, y), function(x, y)
-    assert_array_equal(got, want)
-    signed = ~np.isnan(want)
-    if function in (np.maximum, np.minimum):
-        signed &= want != 0  # of 0 and −0, NumPy gives either
-    assert_array_equal(np.signbit(got[signed]), np.signbit(want[signed]))
 
 
 # ------------------------------------------------------------------------------------------------------- as it is used
@@ -302,7 +254,8 @@ def test_nans_and_infinities_stay_where_they_are():
 NAMES = """
     x_t h_t h_next x_rows matmul_1 matmul_1_t matmul_1_all i i_ i__ j l l_ n n_ t t_ total total_ product
     product_ double float static register I NULL NAN INFINITY HUGE_VAL M_PI FLT_MAX linux unix asm typeof
-    complex ptrdiff_t tanh_single hyperbolic_tangent maximum sign_of exp fabs gamma y0 pow round _x _Bool
+    complex ptrdiff_t tanh_float bits_double power_double fused_double inlined maximum sign_of exp fabs sqrtf sqrt gamma
+    y0 pow round pack_double _x _Bool
     __x86_64__ __attribute__ δ δh block forward_loop W_panels constant
 """
 

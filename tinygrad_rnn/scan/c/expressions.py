@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...ops import erf, power, where
+from ...ops import erf, power, softplus, where
 from ...ops.indexing import _scatter
 from ...ops.reductions import _max, _mean, _min, _prod, _sum
 from ...ops.shapes import _broadcast_to, _reshape
@@ -42,22 +43,13 @@ _ARITHMETIC: dict[Any, str] = {
     np.subtract: "{} - {}",
     np.multiply: "{} * {}",
     np.divide: "{} / {}",
-    np.absolute: "fabs({})",
     np.sign: "sign_of({})",
     np.maximum: "maximum({}, {})",
     np.minimum: "minimum({}, {})",
-    np.tanh: "hyperbolic_tangent({})",
-    np.hypot: "hypot({}, {})",
-    np.arctan2: "atan2({}, {})",
     COPY.lowering.numpy: "{}",
     where.primitive.forward: "{} ? {} : {}",  # type: ignore[attr-defined]
-    erf.primitive.forward: "erf({})",  # type: ignore[attr-defined]
-    power.primitive.forward: "pow({}, {})",  # type: ignore[attr-defined]
     DETACHED.forward: "{}",
 }
-_SAME = ("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos", "tan", "sinh", "cosh")
-_ARITHMETIC |= {getattr(np, name): f"{name}({{}})" for name in (*_SAME, "floor", "ceil")}
-_ARITHMETIC |= {getattr(np, f"arc{name}"): f"a{name}({{}})" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")}
 _LOGIC: dict[Any, str] = {
     np.less: "{} < {}",
     np.less_equal: "{} <= {}",
@@ -70,6 +62,25 @@ _LOGIC: dict[Any, str] = {
     np.logical_not: "!{}",
 }
 
+# Functions of loop.h, and of the C library.
+_OWN: dict[Any, str] = {getattr(np, name): name for name in ("tanh", "exp", "expm1", "log", "log1p")}
+_OWN[softplus.primitive.forward] = "softplus"  # type: ignore[attr-defined]
+_SAME = ("exp2", "log2", "log10", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "floor", "ceil")
+_LIBRARY: dict[Any, str] = {getattr(np, name): name for name in _SAME} | {np.absolute: "fabs"}
+_LIBRARY[erf.primitive.forward] = "erf"  # type: ignore[attr-defined]
+_LIBRARY |= {getattr(np, f"arc{name}"): f"a{name}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")}
+
+
+def _known(own: str, library: str) -> dict[Any, str]:
+    """What there is for a type, for which a function's name ends so."""
+    names = {f: f"{name}_{own}" for f, name in _OWN.items()} | {f: f"{name}{library}" for f, name in _LIBRARY.items()}
+    of_two = {np.hypot: f"hypot{library}", np.arctan2: f"atan2{library}", power.primitive.forward: f"pow{library}"}  # type: ignore[attr-defined]
+    calls = {f: f"{name}({{}})" for f, name in names.items()} | {f: f"{name}({{}}, {{}})" for f, name in of_two.items()}
+    return _ARITHMETIC | calls
+
+
+_KNOWN = {"float": _known("float", "f"), "double": _known("double", ""), "_Bool": _LOGIC}
+
 # What goes over axes: from what, with what each element, and whether the order doesn't matter.
 REDUCTIONS: dict[Any, tuple[str, str, bool]] = {
     _sum.primitive: ("0", "total += {};", True),  # type: ignore[attr-defined]
@@ -81,14 +92,17 @@ REDUCTIONS: dict[Any, tuple[str, str, bool]] = {
 SCATTER = _scatter.primitive  # type: ignore[attr-defined]
 MOVES = (_reshape.primitive, _broadcast_to.primitive, SCATTER)  # type: ignore[attr-defined]
 
-# Keywords, what stands in loop.h and in the text of loops, and macros of the library: nothing to call a value.
+# Keywords, what stands in the text of loops, and what compilers may define: nothing to call a value.
 _WORDS = """
     auto break case char const continue default do double else enum extern float for goto if inline int long register
     restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
-    product product_of tanh_single ptrdiff_t n t i j k l m total
-    complex imaginary math_errhandling asm typeof linux unix
+    product pack_float pack_double n t i j k l m total asm typeof linux unix
 """
-RESERVED = frozenset(re.findall(r"\w+", _WORDS) + re.findall(r"\w+(?=\()", " ".join((_ARITHMETIC | _LOGIC).values())))
+_HEADER = re.sub(r"/\*.*?\*/", "", Path(__file__).with_name("loop.h").read_text(encoding="utf-8"), flags=re.DOTALL)
+_TEMPLATES = " ".join(text for known in _KNOWN.values() for text in known.values())
+RESERVED = frozenset(_WORDS.split()).union(  # with functions, macros and types
+    re.findall(r"(?<![\w#])\w+(?=\()", _TEMPLATES + _HEADER), re.findall(r"(?<=#define )\w+|(?<=_TYPE__ )\w+", _HEADER)
+)
 
 
 def is_apart(e: Equation) -> bool:
@@ -114,7 +128,7 @@ def is_array(x: Operand) -> bool:
 def template(e: Equation) -> str:
     """What an elementwise function is in C, with `{}` for its arguments. Raises `NotInCError`."""
     function, dtype = e.prim.lowering.numpy or e.prim.forward, e.out.dtype
-    known = _LOGIC if dtype.kind == "b" else _ARITHMETIC
+    known = _KNOWN[TYPES[dtype]] if dtype in TYPES else {}
     if e.prim.kind != "elementwise" or e.kwargs or function not in known:
         raise NotInCError(f"there is no {e.prim.name} in C yet")
     if dtype.kind == "f" and not any(dtype_of(a).kind == "f" for a in e.args):
