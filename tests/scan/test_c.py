@@ -292,6 +292,36 @@ def test_no_name_means_something_else_in_c(k):
         assert_array_equal(xs.numpy(), before)
 
 
+def test_long_names():
+    name = "a_name_" + "of_many_words_" * 8
+    space = {"tg": tg}
+    exec(f"def cell({name}, x):\n    {name} = tg.tanh({name} * 0.5 + x)\n    return {name}, {name}", space)
+    with in_c:
+        got = tg.scan(space["cell"], np.zeros(3), np.ones((5, 3)))[1]
+    assert_allclose(
+        got.numpy(), tg.scan(space["cell"], np.zeros(3), np.ones((5, 3)), unroll=True)[1].numpy(), rtol=1e-14
+    )
+
+
+def test_what_is_not_in_c_is_the_program_in_numpy():
+    """To the last bit, and so with all that saves NumPy's calls."""
+
+    def cell(h, x):
+        a, b = tg.split(h @ W + x, 2, axis=-1)
+        h = tg.tanh(a) * tg.softmax(b, -1) + tg.cumsum(h, -1) * 0.1
+        return h, h
+
+    rng = np.random.default_rng(0)
+    W, xs = tg.tensor(rng.standard_normal((4, 8)), requires_grad=True), rng.standard_normal((9, 3, 8))
+    found = {}
+    for backend in ("numpy", "c"):
+        with tg.scan_backend(backend):
+            _, ys = tg.scan(cell, np.zeros((3, 4)), xs)
+            found[backend] = ys.numpy(), tg.autograd.grad((ys * ys).sum(), [W])[0].numpy()
+    for got, want in zip(found["c"], found["numpy"], strict=True):
+        assert_array_equal(got, want)
+
+
 def test_numbers_in_another_byte_order():
     x = tg.asarray(np.random.default_rng(0).standard_normal((5, 3)).astype(">f8"))
     with in_c:

@@ -22,13 +22,13 @@ from .loop import Loop
 from .trace import CompilerError, Step, UntraceableError, Var
 
 if TYPE_CHECKING:
-    from .program import Derivative, Forward, LoopProgram, Ran
+    from .program import Derivative, Forward, LoopProgram, Ran, Wanted
 
-__all__ = ["compiled", "program_of"]
+__all__ = ["compiled"]
 
 
-def program_of(found: Capture, language: Language) -> LoopProgram:
-    """A captured step's program, compiled if there is none yet."""
+def _program(found: Capture, language: Language, wanted: Wanted | None) -> LoopProgram:
+    """A captured step's program, compiled if there is none yet; in NumPy, if none of its loops can be in C."""
     programs = found.end.programs
     program = programs.get(language)
     if program is None:
@@ -40,6 +40,8 @@ def program_of(found: Capture, language: Language) -> LoopProgram:
             program = programs[language] = str(error)
     if isinstance(program, str):
         raise UntraceableError(program)
+    if language == "c" and not program.is_in_c(wanted):
+        return _program(found, "numpy", wanted)
     found_program: LoopProgram = program
     return found_program
 
@@ -48,26 +50,26 @@ def compiled(loop: Loop, found: Capture, checkpoint: int | None) -> tuple[Any, A
     """The last carry and the ys. Raises `UntraceableError` if the step can't be compiled."""
     language, _ = chosen(found, loop.length)
     try:
-        return _results(program_of(found, language), loop, found, checkpoint)
+        tensors = _outputs(language, loop, found, checkpoint)
     except CompilerError as error:
         if backend.get() != "auto":
             raise
         give_up(error)
-        return _results(program_of(found, "numpy"), loop, found, checkpoint)
+        tensors = _outputs("numpy", loop, found, checkpoint)
+    c = len(loop.starts)
+    return loop.nest_carry(tensors[:c]), found.nest_ys(tensors[c:])
 
 
-def _results(program: LoopProgram, loop: Loop, found: Capture, checkpoint: int | None) -> tuple[Any, Any]:
+def _outputs(language: Language, loop: Loop, found: Capture, checkpoint: int | None) -> list[Tensor]:
     inputs = [*loop.starts, *loop.sequences, *found.outer]
     needs = [t.node is not None and t.node.needs_grad for t in inputs]
     c, x = len(loop.starts), len(loop.sequences)
     if not any(needs) or not grad_enabled.get():
-        outputs = _forward(program.forward, loop, [t.value for t in inputs], c, x)
-        tensors = [Tensor(_apart(v, inputs)) for v in outputs]
-    else:
-        derivative = program.derivative(tuple(needs[:c]), tuple(needs[c : c + x]), tuple(needs[c + x :]))
-        run = _Run(derivative, loop, inputs, program.step, checkpoint)
-        tensors = run.recorded()
-    return loop.nest_carry(tensors[:c]), found.nest_ys(tensors[c:])
+        forward = _program(found, language, None).forward
+        return [Tensor(_apart(v, inputs)) for v in _forward(forward, loop, [t.value for t in inputs], c, x)]
+    wanted = tuple(needs[:c]), tuple(needs[c : c + x]), tuple(needs[c + x :])
+    program = _program(found, language, wanted)
+    return _Run(program.derivative(*wanted), loop, inputs, program.step, checkpoint).recorded()
 
 
 def _forward(forward: Forward, loop: Loop, values: Sequence[Array], c: int, x: int) -> list[Array]:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .backend import Language, backend
-from .capture import capture
+from .backend import backend
+from .capture import Capture, capture
 from .choice import chosen
 from .emit import Emitted
 from .loop import Loop
@@ -31,50 +31,48 @@ class Program:
         self.compiled = False
         self.source = ""
         self._loop = loop
-        self._reason = why_unrolled(loop)
-        self._derivative: Derivative | None = None
-        if self._reason is None:
+        self._told: list[str] = []
+        reason = why_unrolled(loop)
+        if reason is None:
             found = capture(loop, named=True)
-            self._reason = found.reason
-            if self._reason is None:
-                shown: Language = "c" if backend.get() == "c" else "numpy"
-                run, self._why_not = chosen(found.step, loop.length)
+            reason = found.reason
+            if reason is None:
                 try:
-                    # Not the one that runs, which has the names of the cell that it was first made for.
-                    self._derivative = _by_all(LoopProgram(found.step, shown))
-                    self._run = self._derivative if run == shown else _by_all(LoopProgram(found.step, run))
+                    self._compile(found.step)
                 except UntraceableError as error:
-                    self._reason = str(error)
-        if self._derivative is not None:
-            self.compiled = True
-            self.source = f"{self._derivative.forward.emitted.source}\n\n{self._derivative.emitted.source}"
+                    reason = str(error)
+        if reason is not None:
+            self._told = [f"{_where(loop)} is run step by step, each operation on the tape: {reason}."]
+
+    def _compile(self, step: Capture) -> None:
+        # Not the programs that are run, which have the names of the cell that they were first made for.
+        language, why = chosen(step, self._loop.length)
+        shown = run = _by_all(LoopProgram(step, "numpy"))
+        how = [f" (its loop is run in NumPy: {why})" if why else ""] * 2
+        if language == "c":
+            in_c = _by_all(LoopProgram(step, "c"))
+            why_nots = in_c.forward.emitted.why_not, in_c.emitted.why_not
+            how = [f" (its loop is run in {f'NumPy: {why_not}' if why_not else 'C'})" for why_not in why_nots]
+            run = in_c if in_c.is_in_c else run
+            shown = run if backend.get() == "c" else shown
+        self.compiled = True
+        self.source = f"{shown.forward.emitted.source}\n\n{shown.emitted.source}"
+        self._told = [
+            f"{_where(self._loop)} is compiled, and run in blocks of up to {run.block} steps.",
+            *_told(f"Forward{how[0]}", shown.forward.emitted),
+            *_told(f"Backward, from the last step to the first{how[1]}", shown.emitted),
+            _kept(run),
+            *(
+                ["In C what is elementwise is done in the loop; the lists above are of NumPy's."]
+                if run is not shown
+                else []
+            ),
+            "Second derivatives, forward mode and vmap go step by step through the same equations, unrolled.",
+        ]
 
     def explain(self) -> str:
         """What is done before, in and after the loop, forward and backward, and how much is kept for each step."""
-        if self._derivative is None:
-            return f"{_where(self._loop)} is run step by step, each operation on the tape: {self._reason}."
-        derivative = self._derivative
-        kept = self._run.kept_arrays()
-        size = sum(v.dtype.itemsize * math.prod(v.shape) for v in kept)
-        told = ", ".join(f"{v.name or '(unnamed)'} {list(v.shape)}" for v in kept) or "nothing"
-        return "\n".join(
-            [
-                f"{_where(self._loop)} is compiled, and run in blocks of up to {self._run.block} steps.",
-                *_told(f"Forward{self._how_run(self._run.forward.emitted)}", derivative.forward.emitted),
-                *_told(
-                    f"Backward, from the last step to the first{self._how_run(self._run.emitted)}", derivative.emitted
-                ),
-                f"For the backward it keeps {size} bytes a step: {told}.",
-                "Second derivatives, forward mode and vmap go step by step through the same equations, unrolled.",
-            ]
-        )
-
-    def _how_run(self, emitted: Emitted) -> str:
-        """In what scan runs a loop, where that is a question."""
-        if emitted.in_c:
-            return " (its loop is run in C)"
-        why = emitted.why_not or self._why_not
-        return f" (its loop is run in NumPy: {why})" if why else ""
+        return "\n".join(self._told)
 
     def __repr__(self) -> str:
         return self.explain()
@@ -99,6 +97,13 @@ def _where(loop: Loop) -> str:
     code = loop.code()
     name = getattr(loop.cell, "__qualname__", type(loop.cell).__name__)
     return f"The loop over {name}" + (f" ({code.co_filename}:{code.co_firstlineno})" if code else "")
+
+
+def _kept(derivative: Derivative) -> str:
+    kept = derivative.kept_arrays()
+    size = sum(v.dtype.itemsize * math.prod(v.shape) for v in kept)
+    names = ", ".join(f"{v.name or '(unnamed)'} {list(v.shape)}" for v in kept) or "nothing"
+    return f"For the backward it keeps {size} bytes a step: {names}."
 
 
 def _told(title: str, emitted: Emitted) -> list[str]:

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..tape import Array
 from .algebra import EACH, ONCE, PAST, levels_of
@@ -21,7 +21,7 @@ from .slots import Slotted, slotted, with_common_factors
 from .split import COPY, is_view, split
 from .trace import Equation, Step, Var
 
-__all__ = ["Derivative", "Forward", "LoopProgram", "Ran"]
+__all__ = ["Derivative", "Forward", "LoopProgram", "Ran", "Wanted"]
 
 _LOCK = threading.RLock()
 
@@ -36,6 +36,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 _WAYS: dict[Language, Sequence[Way]] = {"numpy": ("formula", "values"), "c": ("formula", "values", "unfused")}
+
+
+# The inputs that need a gradient: of the carries, of the xs, of the constants.
+Wanted: TypeAlias = tuple[tuple[bool, ...], tuple[bool, ...], tuple[bool, ...]]
 
 
 class LoopProgram:
@@ -71,10 +75,13 @@ class LoopProgram:
             with _LOCK:
                 found = self._derivatives.get(key)  # by another thread, meanwhile
                 if found is None:
-                    found = Derivative(self, *key)
-                    compile_loops(found.forward.emitted, found.emitted)
-                    self._derivatives[key] = found
+                    found = self._derivatives[key] = Derivative(self, *key)
+            compile_loops(found.forward.emitted, found.emitted)
         return found
+
+    def is_in_c(self, wanted: Wanted | None) -> bool:
+        """Whether a loop of the derivative by what is `wanted`, or of the forward, if nothing is, is in C."""
+        return self.forward.emitted.in_c is not None if wanted is None else self.derivative(*wanted).is_in_c
 
 
 def _levels(step: Step) -> dict[Var, int]:
@@ -128,6 +135,11 @@ class Derivative:
         self._lowered, self._language = program.lowered, program.language
         self.forward = Forward(program.lowered, program.language, self.kept)
         self.block = self.backward.block = self.forward.block = min(self.backward.block, self.forward.block)
+
+    @property
+    def is_in_c(self) -> bool:
+        """Whether one of its loops is."""
+        return (self.forward.emitted.in_c or self.emitted.in_c) is not None
 
     def kept_arrays(self) -> list[Var]:
         """What the forward keeps for the backward, besides the xs: a carry before and after a step is one array."""

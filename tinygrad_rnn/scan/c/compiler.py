@@ -30,7 +30,12 @@ _HERE = Path(__file__).parent
 _FLAGS = ["-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fopenmp-simd"]
 # A name that hides another, or a pointer to what mustn't be written to, would be a mistake in what was written.
 _FLAGS += ["-Werror=shadow", "-Werror=discarded-qualifiers", "-Werror=incompatible-pointer-types", "-shared", "-fPIC"]
-_MACHINE = {"x86_64": ["-march=native", "-mprefer-vector-width=512"], "AMD64": ["-march=native"]}
+_MACHINE = {
+    "x86_64": ["-march=native", "-mprefer-vector-width=512"],
+    "AMD64": ["-march=native"],
+    "aarch64": ["-mcpu=native"],
+    "arm64": ["-mcpu=native"],
+}
 _KEPT = 1000  # libraries on disk
 
 
@@ -38,7 +43,8 @@ def compiler() -> list[str]:
     """The command of the C compiler: what `CC` says, or else cc, gcc or clang. Raises `CompilerError`."""
     wanted = shlex.split(os.environ.get("CC", ""))
     for name in wanted[:1] or ["cc", "gcc", "clang"]:
-        if found := shutil.which(name):
+        found = shutil.which(name)
+        if found and not _is_stub(found):
             return [found, *wanted[1:]]
     missing = f"{wanted[0]} (CC)" if wanted else "cc, gcc or clang"
     raise CompilerError(
@@ -47,13 +53,20 @@ def compiler() -> list[str]:
     )
 
 
+@functools.cache
+def _is_stub(path: str) -> bool:
+    """Whether it is what macOS has where no compiler is installed: to run it would open a window that asks for one."""
+    if platform.system() != "Darwin" or Path(path).parent != Path("/usr/bin"):
+        return False
+    return subprocess.run(["xcode-select", "-p"], capture_output=True, check=False).returncode != 0
+
+
 @functools.lru_cache(256)
 def library(source: str) -> ctypes.CDLL:
     """The library of a source. Raises `CompilerError` if it can't be compiled or loaded."""
     prepare([source])
-    path = _whole(_name(source))
     try:
-        return ctypes.CDLL(str(path))
+        return ctypes.CDLL(str(_whole(_name(source))))
     except OSError as error:
         raise CompilerError(f"scan_backend: a loop in C was compiled but can't be loaded: {error}") from None
 
@@ -144,7 +157,7 @@ def _failure(command: Sequence[str], status: int, errors: str) -> str:
 
 
 def _command() -> list[str]:
-    return [*compiler(), *_FLAGS, *_MACHINE.get(platform.machine(), ["-mcpu=native"])]
+    return [*compiler(), *_FLAGS, *_MACHINE.get(platform.machine(), [])]
 
 
 @functools.lru_cache(8)
@@ -160,7 +173,8 @@ def _macros(command: tuple[str, ...]) -> str:
 def _name(source: str) -> str:
     """What a source's library is called: by everything that it depends on."""
     command = _command()
-    parts = [*command, _macros(tuple(command)), (_HERE / "loop.h").read_text(encoding="utf-8"), source]
+    header = (_HERE / "loop.h").read_text(encoding="utf-8")
+    parts = [*command, _macros(tuple(command)), *platform.libc_ver(), header, source]
     return f"{_digest(chr(0).join(parts).encode()).hex()}.so"
 
 

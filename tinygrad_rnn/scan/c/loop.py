@@ -313,7 +313,14 @@ class _Writer:
     def _assembled(self, body: Sequence[str]) -> str:
         multiply = [f"product_of({self.real})"] if self.real else []
         parameters = ", ".join(_in_one_piece(p) for p in (*multiply, "ptrdiff_t n", *self.arrays.parameters()))
-        head = textwrap.wrap(f"void {self.name}({parameters})", 110, subsequent_indent=" " * (len(self.name) + 6))
+        indent = " " * (len(self.name) + 6)
+        head = textwrap.wrap(
+            f"void {self.name}({parameters})",
+            110,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
         down = self.values.backwards
         over_time = "for (ptrdiff_t t = n - 1; t >= 0; t--) {" if down else "for (ptrdiff_t t = 0; t < n; t++) {"
         lines = [
