@@ -62,11 +62,7 @@ class Program:
             *_told(f"Forward{how[0]}", shown.forward.emitted),
             *_told(f"Backward, from the last step to the first{how[1]}", shown.emitted),
             _kept(run),
-            *(
-                ["In C what is elementwise is done in the loop; the lists above are of NumPy's."]
-                if run is not shown
-                else []
-            ),
+            *([] if run is shown else ["In C what is elementwise is done in the loop; the lists above are NumPy's."]),
             "Second derivatives, forward mode and vmap go step by step through the same equations, unrolled.",
         ]
 
