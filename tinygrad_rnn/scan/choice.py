@@ -15,7 +15,7 @@ from .trace import CompilerError
 
 __all__ = ["chosen", "give_up"]
 
-_WORTH_IT = 8  # steps: in a shorter loop the calls are not what takes the time
+_WORTH_IT = 8  # steps: what a shorter loop saves doesn't repay the compiler
 _ANYHOW = 32  # structures of one cell that are compiled in C, however seldom they are run
 _RUNS = 50  # how often those of a cell that has more must have been run, on average
 
@@ -42,15 +42,19 @@ def chosen(found: Capture, length: int) -> tuple[Language, str]:
         return asked, ""
     if length < _WORTH_IT:
         return "numpy", f"it has fewer than {_WORTH_IT} steps"
-    why = "the C compiler failed" if _failed else _missing(os.environ.get("CC"), os.environ.get("PATH"))
-    if not why:
-        tally = _tallies.setdefault(found.loop.code() or type(found.loop.cell), _Tally())
-        tally.runs += 1
-        if found.end.in_c is None:
-            found.end.in_c = tally.structures < _ANYHOW or tally.runs >= _RUNS * tally.structures
-            tally.structures += found.end.in_c
-        why = "" if found.end.in_c else f"the cell comes in too many structures, {tally.structures} are in C already"
-    return ("numpy", why) if why else ("c", "")
+    if _failed:
+        return "numpy", "the C compiler failed"
+    end = found.end
+    if end.in_c is None and (why := _missing(os.environ.get("CC"), os.environ.get("PATH"))):
+        return "numpy", why
+    tally = _tallies.setdefault(found.loop.code() or type(found.loop.cell), _Tally())
+    tally.runs += 1
+    if end.in_c is None:
+        end.in_c = tally.structures < _ANYHOW or tally.runs >= _RUNS * tally.structures
+        tally.structures += end.in_c
+    if end.in_c:
+        return "c", ""
+    return "numpy", f"the cell comes in too many structures, {tally.structures} are in C already"
 
 
 @functools.lru_cache(8)
