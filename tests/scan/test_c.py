@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.scan.c import compiler
+from tinygrad_rnn.scan.c import compiler, measure
 from tinygrad_rnn.scan.c.arrays import panels
 from tinygrad_rnn.scan.c.function import Argument, CFunction
 from tinygrad_rnn.scan.c.function import product as compiled_product
@@ -300,6 +300,20 @@ def test_long_names():
         got, _ = tg.scan(space["cell"], np.zeros(3), np.ones((5, 3)))
     want, _ = tg.scan(space["cell"], np.zeros(3), np.ones((5, 3)), unroll=True)
     assert_allclose(got.numpy(), want.numpy(), rtol=1e-14)
+
+
+@pytest.mark.parametrize("faster", [False, True])
+def test_large_products_may_be_left_to_blas(monkeypatch, faster):
+    """Where it has many threads, it is much faster."""
+    monkeypatch.setattr(measure, "_MUCH", 0.0 if faster else 1e9)
+    measure.blas_is_much_faster.cache_clear()
+    W = tg.tensor(np.eye(512) / 2, requires_grad=True)
+    with in_c:
+        told = tg.scan_program(lambda h, x: (tg.tanh(h @ W + x), None), np.zeros((8, 512)), np.zeros((9, 8, 512)))
+        small = tg.scan_program(lambda h, x: (tg.tanh(h @ W + x), None), np.zeros((7, 512)), np.zeros((9, 7, 512)))
+    measure.blas_is_much_faster.cache_clear()
+    assert ("BLAS multiplies [8, 512] by [512, 512] in less than half the time" in told.explain()) == faster
+    assert "BLAS" not in small.explain()
 
 
 def test_what_is_not_in_c_is_the_program_in_numpy():

@@ -25,6 +25,7 @@ from ..trace import Equation, Operand, Var
 from .arrays import AXES, Arrays, Place
 from .expressions import MOVES, REDUCTIONS, SCATTER, TYPES, NotInCError, dtype_of, is_apart, is_array, literal, template
 from .function import CFunction
+from .measure import blas_is_much_faster
 
 __all__ = ["loop_in_c"]
 
@@ -270,6 +271,8 @@ class _Writer:
         _, out_row, out_step = _rows_of(out)
         if out_step != 1 and columns > 1:
             raise NotInCError("a row of a product's result is not in one piece")
+        if blas_is_much_faster(rows, inner, columns, e.out.dtype):
+            raise NotInCError(f"BLAS multiplies {[rows, inner]} by {[inner, columns]} in less than half the time")
         panels = self.arrays.panels(matrix, turned)
         left, to = (self.arrays.address(p, ()) for p in (source, target))
         call = f"product({rows}, {inner}, {columns}, {left}, {x_row}, {x_step}, {panels}, {to}, {out_row});"
