@@ -46,9 +46,9 @@ def compiler() -> list[str]:
         found = shutil.which(name)
         if found and not _is_stub(found):
             return [found, *wanted[1:]]
-    missing = f"{wanted[0]} (CC)" if wanted else "cc, gcc or clang"
+    looked_for = f"CC says {wanted[0]!r}" if wanted else "cc, gcc or clang"
     raise CompilerError(
-        f"scan_backend: there is no C compiler {missing} on the PATH; "
+        f"scan_backend: there is no C compiler on the PATH ({looked_for}); "
         "install gcc or clang, name one in the environment variable CC, or choose 'numpy'"
     )
 
