@@ -35,18 +35,14 @@ class CFunction:
     def __init__(self, name: str, source: str, arguments: Sequence[Argument], real: str | None = None) -> None:
         self.__name__, self.source, self.real = name, source, real
         self._arguments = tuple(arguments)
+        self._call: Any = None  # not a cached property, which in Python 3.11 would let threads compile one by one
 
-    @functools.cached_property
-    def _first(self) -> list[Any]:
-        return [product(self.real)] if self.real else []
-
-    @functools.cached_property
-    def _call(self) -> Any:
+    def _compiled(self) -> Any:
         call = getattr(library(self.source), self.__name__)
-        kinds = [type(p) for p in self._first]
-        call.argtypes = [*kinds, ctypes.c_ssize_t, *[ctypes.c_void_p] * len(self._arguments)]
+        first = [product(self.real)] if self.real else []
+        call.argtypes = [*map(type, first), ctypes.c_ssize_t, *[ctypes.c_void_p] * len(self._arguments)]
         call.restype = None
-        return call
+        return functools.partial(call, *first)
 
     def __call__(self, n: int, *arrays: Any) -> None:
         """Run it. What it only reads is copied, if it isn't in one piece."""
@@ -59,7 +55,9 @@ class CFunction:
                 a = np.array(a, dtype, order="C")
             # The buffer holds on to the array; NumPy's own ways to a pointer take three times as long.
             pointers.append(_BUFFER(a) if a.flags.writeable else a.ctypes)
-        self._call(*self._first, n, *pointers)
+        if self._call is None:
+            self._call = self._compiled()
+        self._call(n, *pointers)
 
 
 _BUFFER = (ctypes.c_char * 0).from_buffer
