@@ -137,3 +137,36 @@ def test_what_is_reserved():
     """What has a meaning in loops: functions of both types, macros, types; not what they call their own values."""
     assert {"tanh_float", "exp_double", "sqrtf", "atan2", "ptrdiff_t", "bits_float", "NAN", "product_of"} <= RESERVED
     assert not {"f", "x", "h", "u", "r", "P", "scale", "result", "real"} & RESERVED
+
+
+WRITTEN_OUT = {
+    "clip at one end": lambda h, x: tg.clip(h, max=x),
+    "logaddexp": tg.logaddexp,
+    "logsumexp": lambda h, x: h + tg.logsumexp(x, -1),
+    "log_softmax": lambda h, x: tg.log_softmax(h + 9 * x, 0),
+    "powers": lambda h, x: (x * x) ** 0.5 + (2 + h) ** -1 + h**2 + (1 + x * x) ** h,
+    "stack": lambda h, x: tg.stack([h, x, h * x], 1).sum(1),
+    "variance": lambda h, x: h * tg.var(x, ddof=1, keepdims=True) + tg.var(h, ddof=-np.inf),
+}
+
+
+@each_type
+@pytest.mark.parametrize("name", WRITTEN_OUT)
+def test_written_out(name, real):
+    """What is one call in NumPy is several operations in C; the numbers, and the gradients, are the unrolled loop's."""
+    xs = tg.tensor(np.random.default_rng(0).uniform(-1, 1, (9, 5)), TYPES[real], requires_grad=True)
+    start = tg.tensor(np.linspace(-1, 1, 5), TYPES[real], requires_grad=True)
+
+    def cell(h, x):
+        h = tg.tanh(WRITTEN_OUT[name](h, x))
+        return h, h
+
+    found = []
+    for options in ({}, {"unroll": True}):
+        with tg.scan_backend("c"):
+            h, ys = tg.scan(cell, start, xs, **options)
+        found.append([ys, *tg.autograd.grad(h.sum() + (ys * ys).sum(), [start, xs])])
+    for got, want in zip(*found, strict=True):
+        assert_allclose(got.numpy(), want.numpy(), rtol=0, atol=100 * np.finfo(TYPES[real]).eps)
+    with tg.scan_backend("c"):
+        assert "run in NumPy" not in tg.scan_program(cell, start, xs).explain()

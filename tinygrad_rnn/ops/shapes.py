@@ -266,6 +266,7 @@ def _check_some(what: str, xs: Any) -> None:
     "linear",
     lambda ct, axis: tuple(ct[(slice(None),) * axis + (i,)] for i in range(ct.shape[axis])),
     batch=lambda *xs, axis: stack(xs, axis + 1),
+    lowering=Lowering(unfused=lambda *xs, axis: concatenate([expand_dims(x, axis) for x in xs], axis)),
 )
 def _stack(*xs: ArrayLike, axis: int) -> Any:
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,11 @@ class Place:
     def offset(self) -> int:
         """Elements from the row's first to the value's."""
         return (_address(self.look) - _address(self.row)) // self.row.itemsize
+
+    @property
+    def key(self) -> Hashable:
+        """The same for the same place."""
+        return self.array, self.shift, self.offset, self.look.shape, self.look.strides
 
     def strides(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Elements from one to the next along each axis, broadcast to a shape."""

@@ -10,7 +10,7 @@ import itertools
 import math
 import operator
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -28,6 +28,8 @@ from .function import CFunction
 from .measure import blas_is_much_faster
 
 __all__ = ["loop_in_c"]
+
+_MOST = 500  # operations in a step: 5 to 50 ms of the compiler's time each
 
 
 def loop_in_c(values: Operands, statements: Statements, name: str) -> tuple[list[str], CFunction]:
@@ -54,6 +56,9 @@ class _Pass:
     lines: list[_Line] = field(default_factory=list)
     made: dict[Var, Place] = field(default_factory=dict)
     read: dict[Var | Place, Place] = field(default_factory=dict)
+    # Each different place that is written to, or looked at, once.
+    targets: dict[Hashable, Place] = field(default_factory=dict)
+    places: dict[Hashable, Place] = field(default_factory=dict)
 
 
 class _Writer:
@@ -68,6 +73,8 @@ class _Writer:
         program = self.program
         if not program.loop:
             raise NotInCError("there is no loop")
+        if len(program.loop) > _MOST:
+            raise NotInCError(f"{len(program.loop)} operations would take the C compiler long")
         for e in program.loop:
             for v in (e.out, *e.inputs):
                 if v.dtype not in TYPES or 0 in v.shape or v.ndim > len(AXES):
@@ -164,11 +171,9 @@ class _Writer:
             return False
         inputs = [self.arrays.place(a) for a in line.operands if isinstance(a, Var) and a not in part.made]
         inputs += [a for a in line.operands if isinstance(a, Place)]
-        targets = [before.target for before in part.lines]
-        if any(p.meets(target) for p in inputs for target in targets):
+        if any(p.meets(target) for p in inputs for target in part.targets.values()):
             return False
-        others = [*targets, *part.read.values()]
-        return not any(line.target.meets(p) and not line.target.is_same(p, shape) for p in others)
+        return not any(line.target.meets(p) and not line.target.is_same(p, shape) for p in part.places.values())
 
     def _add(self, part: _Pass, line: _Line) -> None:
         for a in line.operands:
@@ -176,6 +181,11 @@ class _Writer:
                 part.read[a] = a
             elif isinstance(a, Var) and a not in part.made:
                 part.read.setdefault(a, self.arrays.place(a))
+            else:
+                continue
+            part.places.setdefault(part.read[a].key, part.read[a])
+        part.targets.setdefault(line.target.key, line.target)
+        part.places.setdefault(line.target.key, line.target)
         part.lines.append(line)
         if line.out is not None:
             part.made[line.out] = line.target
@@ -243,7 +253,7 @@ class _Writer:
         split = len(order) - len(over)
         pragma = "#pragma omp simd reduction(+ : total)" if any_order else None
         inner = _nested(shape[split:], AXES[split:], [each.format(element)], pragma)
-        total = "total" if count == 1 else f"total / {float(count)!r}"
+        total = "total" if count == 1 else f"total / {literal(float(count), ())}"
         last = f"{self.arrays.element(target, to)} = {total};  // {self.statements.comment(e)}"
         return _nested(shape[:split], AXES, [f"double total = {start};", *inner, last], None)
 
