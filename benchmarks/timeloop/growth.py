@@ -13,12 +13,12 @@ import time
 from collections.abc import Sequence
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.scan.backend import Backend, why_not_c
+from tinygrad_rnn.scan.backend import Backend
 
 from ..clock import quiet
 from ..memory import in_a_process
 from ..report import Report
-from .ours import scanned
+from .ours import runs_in_c, scanned
 from .task import CELLS, Cell, Sizes, task
 
 __all__ = ["compiling", "importing", "lengths"]
@@ -56,7 +56,7 @@ def compiling(report: Report, cells: Sequence[Cell] = CELLS, repeats: int = 5) -
     """One table: a cell's first step in a process, less what a later step takes; with its loops in NumPy and in C."""
     report.heading("Milliseconds to compile a cell, forward and backward")
     ways = ["loops in NumPy"]
-    ways += [] if why_not_c(SMALL.T) else ["in C, the first time", "in C, kept on disk from before"]
+    ways += ["in C, the first time", "in C, kept on disk from before"] if runs_in_c() else []
     rows = []
     for cell in cells:
         found: dict[str, list[float]] = {way: [] for way in ways}

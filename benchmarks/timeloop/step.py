@@ -6,13 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tinygrad_rnn.scan.backend import why_not_c
-
 from ..clock import Times, interleaved
 from ..contenders import Contender, contenders, disagreement
 from ..report import Report
 from .entry import ENTRIES
-from .ours import program
+from .ours import program, runs_in_c
 from .task import CELLS, SHAPES, Cell, Sizes, Task, task
 
 __all__ = ["OURS", "run"]
@@ -39,8 +37,8 @@ def run(
     chosen, missing = contenders(keys or (*OURS, *PEERS), ENTRIES)
     for library in missing:
         report.say(f"{library} is not installed and is left out: pip install 'tinygrad-rnn[peers]'")
-    if why := why_not_c(min(sizes.T for sizes in shapes)):
-        report.say(f"Our loops are in NumPy: {why}.")
+    if not runs_in_c():
+        report.say("There is no C compiler that works: our loops are all in NumPy.")
     ratios: dict[tuple[str, str], list[float]] = {}
     for cell in cells:
         for sizes in shapes:
