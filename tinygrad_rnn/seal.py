@@ -12,6 +12,7 @@ checked before it is shared.
 
 from __future__ import annotations
 
+import threading
 import weakref
 import zlib
 from collections.abc import Callable
@@ -20,11 +21,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Seal", "era", "find", "new_era", "seal"]
+__all__ = ["Seal", "eras_begun", "find", "new_era", "seal"]
 
 _seals: dict[int, weakref.ref[Seal]] = {}  # by the id of the array; a live seal keeps its array, so ids don't recur
 _sweep_at = 1024
 _era = 0
+_own = threading.local()
 
 
 class Seal:
@@ -56,11 +58,12 @@ def new_era() -> None:
     """Say that somebody may be about to write to an array."""
     global _era
     _era += 1
+    _own.eras = eras_begun() + 1
 
 
-def era() -> int:
-    """Which era it is: it ends where somebody may have written to an array."""
-    return _era
+def eras_begun() -> int:
+    """How many eras this thread has begun: one more, where it may have written to an array."""
+    return getattr(_own, "eras", 0)
 
 
 def find(array: npt.NDArray[Any]) -> Seal | None:

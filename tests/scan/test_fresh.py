@@ -670,6 +670,21 @@ def test_one_cell_in_many_threads_with_other_numbers():
             assert_close((got.ys, got.gradients), (want.ys, want.gradients), 1e-12)
 
 
+@has_program
+def test_what_other_threads_look_at_is_nobodys_business():
+    """A cell that gets at `.data` isn't compiled; but another thread may do so meanwhile."""
+    other = leaf(drawn(3))
+    w = leaf(drawn(3, seed=1))
+
+    def cell(h, x):
+        thread = threading.Thread(target=lambda: other.data)
+        thread.start()
+        thread.join()
+        return h * w + x, None
+
+    assert tg.scan_program(cell, drawn(3), drawn(5, 3)).compiled
+
+
 # --------------------------------------------------------------------------------------------- writes behind its back
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..ops import asarray, getitem
 from ..primitive import Primitive
-from ..seal import era
+from ..seal import eras_begun
 from ..tape import Array, Node, Tensor, enable_grad, grad_enabled
 from ..tree import flatten, leaves, map_leaves
 from .loop import Form, Loop
@@ -268,7 +268,7 @@ def capture(loop: Loop, *, named: bool = False) -> Captured:
     if _count > _LIMIT:
         forget()
     order, code, reach = loop.order(), loop.code(), Reach(loop.cell)
-    dice, before = reach.random_states(), era()
+    dice, before = reach.random_states(), eras_begun()
     first = Capture(loop, order[0], loop.starts.__getitem__)
     if first.reason is not None:
         return Captured(first, first.reason, [first])
@@ -291,7 +291,7 @@ def capture(loop: Loop, *, named: bool = False) -> Captured:
         reason = "the cell draws random numbers"
     if reason is None and Reach(loop.cell).settings != reach.settings:
         reason = "the cell changes something that it reads"
-    if reason is None and era() != before:
+    if reason is None and eras_begun() != before:
         reason = "the cell gets at the array of a parameter (.data), which it may write to"
     if reason is not None:
         return Captured(first, reason, [first, second])
