@@ -36,7 +36,7 @@ class scan_backend(setting_to[Backend], setting=backend):  # noqa: N801 - a cont
     too, for a cell whose sizes or numbers are others at nearly every call, for each would have to be compiled, and
     (with a warning) where the compiler fails.
 
-    C makes a training step of small arrays up to 3 times as fast (benchmarks/timeloop.md). The compiler is run once
+    C makes a training step up to 3 times as fast (benchmarks/timeloop.md). The compiler is run once
     for each loop of a cell, in 0.1 to 0.3 s, and what it made is kept on disk for the next process: in the user's
     cache, or where the environment variable `TINYGRAD_RNN_CACHE` says. All but the loops stays in NumPy. Results are
     NumPy's to a few units in the last place; NumPy's warnings of overflow aren't given. A loop with an operation that
