@@ -64,17 +64,13 @@ Operand = Any  # a Var, a Python number, or a constant array
 
 
 class Equation:
-    """out = prim(*args, **kwargs)."""
+    """out = prim(*args, **kwargs). Those of its arguments that are values of the step are its `inputs`."""
 
-    __slots__ = ("args", "kwargs", "out", "prim")
+    __slots__ = ("args", "inputs", "kwargs", "out", "prim")
 
     def __init__(self, prim: Primitive, args: tuple[Operand, ...], kwargs: dict[str, Any], out: Var) -> None:
         self.prim, self.args, self.kwargs, self.out = prim, args, kwargs, out
-
-    @property
-    def inputs(self) -> list[Var]:
-        """The arguments that are values of the step."""
-        return [a for a in self.args if isinstance(a, Var)]
+        self.inputs = tuple([a for a in args if isinstance(a, Var)])
 
 
 @dataclass(eq=False, repr=False)
