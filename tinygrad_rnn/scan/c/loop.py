@@ -279,10 +279,7 @@ class _Writer:
         look, out = (p.look.reshape(1, -1) if turned else p.look for p in (source, target))
         rows, x_row, x_step = _rows_of(look)
         _, out_row, out_step = _rows_of(out)
-        if out_step != 1 and columns > 1:
-            raise NotInCError("a row of a product's result is not in one piece")
-        if blas_is_much_faster(rows, inner, columns, e.out.dtype):
-            raise NotInCError(f"BLAS multiplies {[rows, inner]} by {[inner, columns]} in less than half the time")
+        self._check_product(e, rows, inner, columns, out_step)
         panels = self.arrays.panels(matrix, turned)
         left, to = (self.arrays.address(p, ()) for p in (source, target))
         call = f"product({rows}, {inner}, {columns}, {left}, {x_row}, {x_step}, {panels}, {to}, {out_row});"
@@ -302,8 +299,7 @@ class _Writer:
             tuple(s // a.itemsize for s in np.broadcast_to(a, (*lead, *a.shape[-2:])).strides) for a in (x, y, out)
         ]
         (x_row, x_step), (y_row, y_step), (out_row, out_step) = (s[-2:] for s in strides)
-        if out_step != 1 and columns > 1:
-            raise NotInCError("a row of a product's result is not in one piece")
+        self._check_product(e, rows, inner, columns, out_step)
         lengths, axes = _merged(tuple(lead), [s[:-2] for s in strides])
         left, right, to = (
             self.arrays.address(p, [s[axis] for axis in axes]) for p, s in zip(places, strides, strict=True)
@@ -315,6 +311,12 @@ class _Writer:
             f"  // {self.statements.comment(e)}",
         ]
         return _nested(lengths, AXES, lines, None) if lengths else lines
+
+    def _check_product(self, e: Equation, rows: int, inner: int, columns: int, out_step: int) -> None:
+        if out_step != 1 and columns > 1:
+            raise NotInCError("a row of a product's result is not in one piece")
+        if blas_is_much_faster(rows, inner, columns, e.out.dtype):
+            raise NotInCError(f"BLAS multiplies {[rows, inner]} by {[inner, columns]} in less than half the time")
 
     def _is_once(self, x: Operand) -> bool:
         if isinstance(x, Var):
