@@ -1,5 +1,6 @@
 """In what loops are written by default, and where those in C are kept."""
 
+import contextlib
 import ctypes
 import os
 import subprocess
@@ -93,6 +94,20 @@ def test_without_a_compiler(monkeypatch, tmp_path, asked_anew):
     told = "its loop is run in NumPy: there is no C compiler on the PATH (cc, gcc or clang))"
     assert explained(8, lambda h, x: (tg.tanh(h - x), None)).count(told) == 2
     tg.scan(lambda h, x: (tg.tanh(h - x), None), np.zeros(3), np.ones((20, 3)))
+
+
+def test_a_stub_on_macos_is_not_run(monkeypatch):
+    """It would open a window."""
+    monkeypatch.setattr(compiler.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(compiler.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.delenv("CC", raising=False)
+    for status, there in ((2, False), (0, True)):
+        compiler._is_stub.cache_clear()
+        done = subprocess.CompletedProcess([], status)
+        monkeypatch.setattr(compiler.subprocess, "run", lambda command, done=done, **options: done)
+        with contextlib.nullcontext() if there else pytest.raises(RuntimeError, match="there is no C compiler"):
+            assert compiler.compiler() == ["/usr/bin/cc"]
+    compiler._is_stub.cache_clear()
 
 
 @pytest.mark.parametrize("recorded", [False, True], ids=["no_grad", "with gradients"])
@@ -229,7 +244,7 @@ def test_a_folder_that_can_only_be_read(monkeypatch, cache):
     def refuse(content, path):
         if path.parent == cache:
             raise PermissionError("read-only")
-        put(content, path)
+        return put(content, path)
 
     monkeypatch.setattr(compiler, "_put", refuse)
     with monkeypatch.context() as patch:

@@ -6,6 +6,7 @@ import doctest
 import io
 import re
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -314,6 +315,20 @@ def test_large_products_may_be_left_to_blas(monkeypatch, faster):
     measure.blas_is_much_faster.cache_clear()
     assert ("BLAS multiplies [8, 512] by [512, 512] in less than half the time" in told.explain()) == faster
     assert "BLAS" not in small.explain()
+
+
+def test_very_long_steps():
+    """A C compiler would work on them for half a minute."""
+
+    def cell(h, x, n):
+        for k in range(n):
+            h = tg.tanh(h * (1 + k / 1024) + x)
+        return h, None
+
+    with in_c:
+        told = [tg.scan_program(partial(cell, n=n), np.zeros(3), np.zeros((9, 3))).explain() for n in (20, 200)]
+    assert "in NumPy" not in told[0]
+    assert re.search(r"run in NumPy: \d+ operations would take the C compiler long", told[1])
 
 
 def test_what_is_not_in_c_is_the_program_in_numpy():

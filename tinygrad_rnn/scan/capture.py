@@ -36,7 +36,7 @@ class State:
         self.next: dict[Hashable, State] = {}
         self.shape, self.dtype = shape, dtype  # of what the last operation computed
         self.programs: dict[str, Any] = {}  # by what their loops are written in
-        self.in_c: bool | None = None  # whether it is, by default; unless nobody has asked yet
+        self.in_c: bool | None = None  # whether its loop is in C by default; None until that is decided
         self.seen: set[Any] = set()  # the cells that were found to do the same in each step
 
 

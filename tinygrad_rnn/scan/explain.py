@@ -31,7 +31,7 @@ class Program:
         self.compiled = False
         self.source = ""
         self._loop = loop
-        self._told: list[str] = []
+        self._lines: list[str] = []
         reason = why_unrolled(loop)
         if reason is None:
             found = capture(loop, named=True)
@@ -42,7 +42,7 @@ class Program:
                 except UntraceableError as error:
                     reason = str(error)
         if reason is not None:
-            self._told = [f"{_where(loop)} is run step by step, each operation on the tape: {reason}."]
+            self._lines = [f"{_where(loop)} is run step by step, each operation on the tape: {reason}."]
 
     def _compile(self, step: Capture) -> None:
         # Not the programs that are run, which have the names of the cell that they were first made for.
@@ -57,7 +57,7 @@ class Program:
             shown = run if backend.get() == "c" else shown
         self.compiled = True
         self.source = f"{shown.forward.emitted.source}\n\n{shown.emitted.source}"
-        self._told = [
+        self._lines = [
             f"{_where(self._loop)} is compiled, and run in blocks of up to {run.block} steps.",
             *_told(f"Forward{how[0]}", shown.forward.emitted),
             *_told(f"Backward, from the last step to the first{how[1]}", shown.emitted),
@@ -68,7 +68,7 @@ class Program:
 
     def explain(self) -> str:
         """What is done before, in and after the loop, forward and backward, and how much is kept for each step."""
-        return "\n".join(self._told)
+        return "\n".join(self._lines)
 
     def __repr__(self) -> str:
         return self.explain()

@@ -64,24 +64,27 @@ def _is_stub(path: str) -> bool:
 @functools.lru_cache(256)
 def library(source: str) -> ctypes.CDLL:
     """The library of a source. Raises `CompilerError` if it can't be compiled or loaded."""
-    prepare([source])
+    (path,) = prepare([source])
     try:
-        return ctypes.CDLL(str(_whole(_name(source))))
+        return ctypes.CDLL(str(path))
     except OSError as error:
         raise CompilerError(f"scan_backend: a loop in C was compiled but can't be loaded: {error}") from None
 
 
-def prepare(sources: Iterable[str]) -> None:
-    """Compile those that aren't on disk yet, side by side. Raises `CompilerError`."""
+def prepare(sources: Iterable[str]) -> list[Path]:
+    """Where the libraries are; those that aren't on disk yet are compiled, side by side. Raises `CompilerError`."""
     try:
-        missing = {name: source for source in sources if not _whole(name := _name(source))}
+        names = {_name(source): source for source in sources}
+        paths = {name: path for name in names if (path := _whole(name))}
         with contextlib.ExitStack() as running:
-            for wait in [running.enter_context(_compiling(source, name)) for name, source in missing.items()]:
-                wait()
+            missing = [name for name in names if name not in paths]
+            waits = [running.enter_context(_compiling(names[name], name)) for name in missing]
+            paths.update((name, wait()) for name, wait in zip(missing, waits, strict=True))
     except OSError as error:
         raise CompilerError(f"scan_backend: a loop in C can't be compiled: {error}") from None
     if missing:
         _forget_the_oldest(_cache())
+    return [paths[name] for name in names]
 
 
 def _whole(name: str) -> Path | None:
@@ -105,8 +108,8 @@ _DIGEST = len(_digest(b""))
 
 
 @contextlib.contextmanager
-def _compiling(source: str, name: str) -> Iterator[Callable[[], None]]:
-    """A compiler at work on a library, and what waits for it."""
+def _compiling(source: str, name: str) -> Iterator[Callable[[], Path]]:
+    """A compiler at work on a library, and what waits for it and says where it is."""
     with tempfile.TemporaryDirectory(prefix="tinygrad_rnn_", ignore_cleanup_errors=True) as folder:
         text, made = Path(folder, "loop.c"), Path(folder, "loop.so")
         # Not every compiler reads letters such as δ in names, but each knows their numbers.
@@ -121,11 +124,11 @@ def _compiling(source: str, name: str) -> Iterator[Callable[[], None]]:
             errors="replace",
         ) as process:
 
-            def wait() -> None:
+            def wait() -> Path:
                 errors = process.communicate()[1]
                 if process.returncode:
                     raise CompilerError(_failure(command, process.returncode, errors))
-                _keep(made.read_bytes(), name)
+                return _keep(made.read_bytes(), name)
 
             try:
                 yield wait
@@ -133,21 +136,21 @@ def _compiling(source: str, name: str) -> Iterator[Callable[[], None]]:
                 process.kill()  # after an error or a Ctrl-C
 
 
-def _keep(content: bytes, name: str) -> None:
+def _keep(content: bytes, name: str) -> Path:
     """Put a library in the cache; where that can't be written to, in a folder that goes with the process."""
     try:
-        _put(content, _cache() / name)
+        return _put(content, _cache() / name)
     except OSError:
-        _put(content, _of_this_process() / name)
+        return _put(content, _of_this_process() / name)
 
 
-def _put(content: bytes, path: Path) -> None:
+def _put(content: bytes, path: Path) -> Path:
     """Write a file of which another process, or thread, sees all or nothing."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}_{threading.get_ident()}")
     try:
         unfinished.write_bytes(content + _digest(content))
-        unfinished.replace(path)
+        return unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 
