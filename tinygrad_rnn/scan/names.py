@@ -83,7 +83,7 @@ def preamble(space: Mapping[str, Any], source: str) -> str:
         if isinstance(value, np.ndarray) and value.ndim == 0:
             lines.append(f"{name} = array({value.item()!r}, {value.dtype})")
         elif isinstance(value, np.ndarray):
-            several = ", ".join(map(repr, np.unique(value)[:4].tolist()))
+            several = ", ".join(map(repr, sorted(set(value.reshape(-1).tolist()))[:4]))  # np.unique loads numpy.ma
             lines.append(f"# {name}: an array of shape {list(value.shape)} and dtype {value.dtype}, of {several}")
         elif name.endswith("_all"):
             lines.append(f"# {name}: {name.removesuffix('_all')} for all steps at once, by its batching rule")
