@@ -148,6 +148,7 @@ FUNCTIONS = {
     "softmax": lambda x, c: (tg.softmax(x) * tg.log_softmax(c * x)).sum(),
     "logsumexp": lambda x, c: tg.logsumexp(tg.stack([x, c * x]), axis=1).sum() ** 2,
     "where": lambda x, c: tg.where((x > 0) & ~(c > x) | (x < -1), x**3, c * x).sum(),
+    "where, either or": lambda x, c: tg.where((x > 0) ^ (c > x), x**3, c * x).sum(),
     "indexing": lambda x, c: (x[::-1] * x[np.array([0, 0, 2])] * c[1]).sum() + x[-1] ** 3,
     "concatenate": lambda x, c: (tg.concatenate([x, c, x * c])[1:7] ** 2).sum(),
     "outer": lambda x, c: ((x[:, None] * c[None, :]) @ W @ x).sum(),

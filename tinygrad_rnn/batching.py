@@ -113,10 +113,13 @@ class Batched(Lifted):
     def __or__(self, other: Any) -> Any:
         return self.compare(operator.or_, self, other)
 
+    def __xor__(self, other: Any) -> Any:
+        return self.compare(operator.xor, self, other)
+
     def __invert__(self) -> Any:
         return self.compare(operator.ne, self, True)
 
-    __rand__, __ror__ = __and__, __or__
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     @staticmethod
     def pull(outputs: Sequence[Tensor], cts: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor | None]:

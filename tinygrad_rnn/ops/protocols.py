@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -40,6 +41,12 @@ DISCRETE = {
     "searchsorted", "shape", "shares_memory", "size",
 }
 # fmt: on
+AS_COMPARISONS: dict[Any, Callable[[Any], Any]] = {
+    np.logical_not: lambda x: x == 0,
+    np.isnan: lambda x: x != x,
+    np.isinf: lambda x: abs(x) == math.inf,
+    np.isfinite: lambda x: abs(x) < math.inf,
+}
 OF_SHAPE = {"can_cast", "common_type", "empty_like", "iscomplexobj", "ndim", "result_type", "shape", "size"}
 
 # What NumPy keeps under an old name beside the one that this package has.
@@ -142,8 +149,11 @@ def discrete(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     if getattr(function, "__name__", "") in OF_SHAPE:
         return function(*_plain(args, _blank), **_plain(kwargs, _blank))
     if isinstance(function, np.ufunc) and not kwargs and any(isinstance(x, Lifted) for x in args):
+        if function in AS_COMPARISONS:
+            return AS_COMPARISONS[function](*args)
         x, y = (*args, 0)[:2]
-        return innermost(args).compare(lambda x, y: discrete(function, *(x, y)[: len(args)]), x, y)
+        op = function if len(args) == 2 else lambda x, y: discrete(function, x)
+        return innermost(args).compare(op, x, y)
     return function(*_plain(args, _value), **_plain(kwargs, _value))
 
 

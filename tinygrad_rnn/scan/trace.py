@@ -196,6 +196,12 @@ class Traced(Lifted):
         if self.symbol.name is None:
             self.symbol.name = name
 
+    def __getattr__(self, name: str) -> Any:
+        """What comparisons give is an array to a cell, and has all that arrays have; that may look at its numbers."""
+        if not name.startswith("_") and hasattr(np.ndarray, name) and self.dtype == bool:
+            return getattr(self.value, name)
+        raise AttributeError(f"a tensor has no attribute {name!r}")
+
     def detach(self) -> Tensor:
         """The same numbers, through which no gradient flows."""
         out: Tensor = self.tracer.apply(DETACHED, [self], {})
@@ -233,16 +239,23 @@ class Traced(Lifted):
         ys, cs, xs = ([t.lowered() if isinstance(t, Traced) else t for t in ts] for ts in (outputs, cts, inputs))
         return pull(ys, cs, xs, record=True, free=False)
 
+    # What comparisons give can be combined, as boolean arrays can; other tensors have no such operators.
+
     def __and__(self, other: Any) -> Any:
-        return self.tracer.apply(_AND, [self, other], {})
+        return self.compare(operator.and_, self, other) if self.dtype == bool else NotImplemented
 
     def __or__(self, other: Any) -> Any:
-        return self.tracer.apply(_OR, [self, other], {})
+        return self.compare(operator.or_, self, other) if self.dtype == bool else NotImplemented
+
+    def __xor__(self, other: Any) -> Any:
+        return self.compare(operator.xor, self, other) if self.dtype == bool else NotImplemented
 
     def __invert__(self) -> Any:
-        return self.tracer.apply(_NOT, [self], {})
+        if self.dtype != bool:
+            raise TypeError(f"bad operand type for unary ~: a tensor of dtype {self.dtype}")
+        return self.compare(operator.ne, self, True)
 
-    __rand__, __ror__ = __and__, __or__
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
 
 def _of(args: Sequence[Any]) -> Traced:
@@ -263,46 +276,38 @@ def _numpys(name: str, operation: Callable[..., Any]) -> Primitive:
 
     function.__name__ = name
     found = Primitive(function, "elementwise", [None, None], lowering=Lowering(ufunc))
-    found.apply = lambda x, y: asarray(operation(x, y))
+    found.apply = lambda x, y: asarray(operation(_value(x), _value(y)))
     return found
 
 
-def _both(x: Any, y: Any) -> Any:
-    return x & y if isinstance(x, Lifted) or isinstance(y, Lifted) else np.logical_and(_value(x), _value(y))
-
-
-def _either(x: Any, y: Any) -> Any:
-    return x | y if isinstance(x, Lifted) or isinstance(y, Lifted) else np.logical_or(_value(x), _value(y))
-
-
 def _value(x: Any) -> Any:
-    return x.value if isinstance(x, Tensor) else x
+    return x.value if type(x) is Tensor else x
 
 
-_COMPARISONS: dict[Callable[..., Any], Primitive] = {
-    getattr(operator, name): _numpys(numpys, getattr(operator, name))
-    for name, numpys in {
-        "lt": "less",
-        "le": "less_equal",
-        "gt": "greater",
-        "ge": "greater_equal",
-        "eq": "equal",
-        "ne": "not_equal",
-    }.items()
+_OPERATIONS: dict[str, Callable[..., Any]] = {
+    "less": operator.lt,
+    "less_equal": operator.le,
+    "greater": operator.gt,
+    "greater_equal": operator.ge,
+    "equal": operator.eq,
+    "not_equal": operator.ne,
+    "bitwise_and": operator.and_,
+    "bitwise_or": operator.or_,
+    "bitwise_xor": operator.xor,
+    "logical_and": np.logical_and,
+    "logical_or": np.logical_or,
+    "logical_xor": np.logical_xor,
 }
-_AND, _OR = _numpys("logical_and", _both), _numpys("logical_or", _either)
-
-
-def _not(x: Any) -> Any:
-    return np.logical_not(x)
+# Under the operator, and under NumPy's function, which is called where an array is on the left.
+_COMPARISONS: dict[Callable[..., Any], Primitive] = {}
+for _name, _operation in _OPERATIONS.items():
+    _COMPARISONS[_operation] = _COMPARISONS[getattr(np, _name)] = _numpys(_name, _operation)
 
 
 def _detached(x: Any) -> Any:
     return np.array(x)
 
 
-_NOT = Primitive(_not, "elementwise", [None], lowering=Lowering(np.logical_not))
-_NOT.apply = lambda x: asarray(~x if isinstance(x, Lifted) else np.logical_not(_value(x)))  # type: ignore[operator]
 DETACHED = Primitive(_detached, "elementwise", [None])
 DETACHED.apply = lambda x: x.detach() if isinstance(x, Tensor) else x
 

@@ -57,9 +57,12 @@ _LOGIC: dict[Any, str] = {
     np.greater_equal: "{} >= {}",
     np.equal: "{} == {}",
     np.not_equal: "{} != {}",
+    np.bitwise_and: "{} & {}",
+    np.bitwise_or: "{} | {}",
+    np.bitwise_xor: "{} ^ {}",
     np.logical_and: "{} && {}",
     np.logical_or: "{} || {}",
-    np.logical_not: "!{}",
+    np.logical_xor: "!{} != !{}",
 }
 
 # Functions of loop.h, and of the C library.
