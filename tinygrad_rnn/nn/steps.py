@@ -215,9 +215,8 @@ def _affine(x: Tensor, weight: Any, bias: Any, gain: Any) -> Tensor:
 
 
 def _of_both(w: Weights, x: Tensor, h: Tensor) -> Tensor:
-    """x W_ihᵀ + b_ih + b_hh + h W_hhᵀ, in this order: all but the last term can be worked out before the loop."""
-    a = _affine(x, w.weight_ih, w.bias_ih, w.gain_ih)
-    return (a if w.bias_hh is None else a + w.bias_hh) + _affine(h, w.weight_hh, None, w.gain_hh)
+    """(x W_ihᵀ + b_ih) + (h W_hhᵀ + b_hh)."""
+    return _affine(x, w.weight_ih, w.bias_ih, w.gain_ih) + _affine(h, w.weight_hh, w.bias_hh, w.gain_hh)
 
 
 def _masked(h: Tensor, mask: Tensor | None) -> Tensor:

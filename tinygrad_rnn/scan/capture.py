@@ -79,7 +79,6 @@ class _Capturing(Trace):
         self.count = self.inputs = len(inputs)
         self.values: list[Var] = [_Numbered(shape, dtype, i + 1) for i, (shape, dtype) in enumerate(inputs)]
         self.state = _root.next.get(inputs) or _after(_root, inputs, None, (), None)
-        self.notes: list[tuple[Primitive, list[Operand], dict[str, Any], _Numbered]] = []  # what becomes equations
         self.outer: list[Tensor] = []  # what the cell reads from outside
         self.arrays: list[Array] = []
         self.constants: list[Var] = []
@@ -100,16 +99,16 @@ class _Capturing(Trace):
     def worked_out(self, var: Any) -> Tensor:
         """The real tensor, by the operations that lead to it."""
         needed = {var}
-        for _, args, _, out in reversed(self.notes):
-            if out in needed and out not in self.reals:
-                needed.update([a for a in args if isinstance(a, Var)])
+        for e in reversed(self.equations):
+            if e.out in needed and e.out not in self.reals:
+                needed.update(e.inputs)
         for v in needed:
             if v not in self.reals and v.number <= self.inputs:
                 self.reals[v] = self.given(v.number)
-        for prim, args, kwargs, out in self.notes:
-            if out in needed and out not in self.reals:
-                found = prim.apply(*[self.reals[a] if isinstance(a, Var) else a for a in args], **kwargs)
-                self.reals[out] = asarray(found)
+        for e in self.equations:
+            if e.out in needed and e.out not in self.reals:
+                found = e.prim.apply(*[self.reals[a] if isinstance(a, Var) else a for a in e.args], **e.kwargs)
+                self.reals[e.out] = asarray(found)
         return self.reals[var]
 
     def outside(self, x: Any) -> _Numbered:
@@ -163,7 +162,7 @@ class _Capturing(Trace):
         self.state = state = self.state.next.get(key) or self._new_state(key, prim, operands, kwargs)
         self.count += 1
         out = _Numbered(state.shape, state.dtype, self.count)
-        self.notes.append((prim, operands, kwargs, out))
+        self.equations.append(Equation(prim, tuple(operands), kwargs, out))
         traced = Traced(out, self)
         if self.recording and not _recording().value:  # within no_grad() in the cell
             with enable_grad():
@@ -239,10 +238,9 @@ class Capture:
             v.name = name
         for v, t in zip(trace.constants, trace.outer, strict=True):
             v.name = t.name
-        equations = [Equation(prim, tuple(args), kwargs, out) for prim, args, kwargs, out in trace.notes]
-        for e in equations:
+        for e in trace.equations:
             e.out.equation = e
-        return Step(trace.values[:c], trace.values[c:], trace.constants, equations, self.new_carry, self.ys, [])
+        return Step(trace.values[:c], trace.values[c:], trace.constants, trace.equations, self.new_carry, self.ys, [])
 
 
 _NOTHING = np.zeros(())
@@ -279,29 +277,34 @@ def capture(loop: Loop, *, named: bool = False) -> Captured:
     cell = (code, reach.settings)
     loose = any(t.node is None for t in first.outer)  # arrays of which nobody knows whence they came
     if not named and not loose and cell in first.end.seen and reach.is_unchanged():
-        return Captured(first, None, [])
+        return Captured(first, None, [first])
     if len(order) == 1:
         return Captured(first, "one step is no loop", [first])
     with _named_after_variables(code):
         second = Capture(loop, order[1], lambda k: first.trace.worked_out(first.new_carry[k]))
-    reason = second.reason
-    if reason is None and (second.end is not first.end or not _all_same(first, second)):
-        reason = "the cell isn't the same function in each step: it has side effects, or draws random numbers"
-    if reason is None and dice != reach.random_states():
-        reason = "the cell draws random numbers"
-    if reason is None and Reach(loop.cell).settings != reach.settings:
-        reason = "the cell changes something that it reads"
-    if reason is None and eras_begun() != before:
-        reason = "the cell gets at the array of a parameter (.data), which it may write to"
+    reason = second.reason or _why_not_the_same(first, second, reach, dice, before)
     if reason is not None:
         return Captured(first, reason, [first, second])
     if reach.is_known:
         if len(first.end.seen) > _CELLS:
             first.end.seen.clear()
         first.end.seen.add(cell)
-    for (*_, one), (*_, other) in zip(first.trace.notes, second.trace.notes, strict=True):
-        one.name = one.name or other.name
-    return Captured(first, None, [])
+    for one, other in zip(first.trace.equations, second.trace.equations, strict=True):
+        one.out.name = one.out.name or other.out.name
+    return Captured(first, None, [first, second])
+
+
+def _why_not_the_same(first: Capture, second: Capture, reach: Reach, dice: list[Any], eras: int) -> str | None:
+    """What the second run shows that the first doesn't: why the cell isn't one function of its arguments."""
+    if second.end is not first.end or not _all_same(first, second):
+        return "the cell isn't the same function in each step: it has side effects, or draws random numbers"
+    if dice != reach.random_states():
+        return "the cell draws random numbers"
+    if Reach(second.loop.cell).settings != reach.settings:
+        return "the cell changes something that it reads"
+    if eras_begun() != eras:
+        return "the cell gets at the array of a parameter (.data), which it may write to"
+    return None
 
 
 _CELLS = 100  # cells that share a structure and are remembered

@@ -241,8 +241,8 @@ class _Run:
         out: list[Any] = [None] * len(self.values)
         for i, delta in zip(derivative.carry, deltas, strict=True):
             out[i] = delta
-        for k, by_x in zip(derivative.outputs, by_xs, strict=True):
-            out[c + derivative.xs[k]] = by_x[::-1] if self.reverse else by_x
+        for i, by_x in zip(derivative.xs, by_xs, strict=True):
+            out[c + i] = by_x[::-1] if self.reverse else by_x
         by_constants = derivative.gradients(sums or [], self.constants, once)
         for i, by_constant in zip(derivative.constants, by_constants, strict=True):
             out[c + self.sequences + i] = by_constant

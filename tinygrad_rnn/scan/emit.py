@@ -14,7 +14,7 @@ import numpy as np
 from .backend import Language
 from .names import Names, preamble
 from .operands import Operands
-from .place import Places, numpy_is_told
+from .place import Places, numpy_is_told, placed
 from .split import Sections
 from .statements import Statements
 from .trace import Equation, Var
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Emitted", "compile_loops", "emit"]
 
 # A way to write the loop: its lines in the function of a block, and the function in C that they call, if they do.
-Loop: TypeAlias = "Callable[[Operands, Statements, str], tuple[list[str], CFunction | None]]"
+Loop: TypeAlias = "Callable[[Operands, str], tuple[list[str], CFunction | None]]"
 
 
 @dataclass(eq=False, repr=False)
@@ -79,22 +79,22 @@ def _emitted(
     program: Sections, stored: Sequence[Var], name: str, backwards: bool, loop: Loop, told: Callable[[Equation], bool]
 ) -> Emitted:
     names = _names(program)
-    values = Operands(program, names, stored, backwards, told)
+    values = Operands(program, names, placed(program, set(stored), told), stored, backwards)
     statements = Statements(values)
     inputs = _inputs(program, names)
     constants = [names(v) for v in program.step.constants]
     once_values = _once_values(program)
 
     before = _lines(statements, ((statements.whole(e), e) for e in program.before))
-    loop_lines, in_c = loop(values, statements, name)
+    loop_lines, in_c = loop(values, name)
     body = _body(values, statements, inputs, before, loop_lines)
     forms = values.forms.values()
     made = [*map(names, once_values), *(form for form, _ in forms)]
     block = _function(name, ["n", *constants, *made], body)
-    lines = [f"{statements.once(e)}  # {statements.comment(e)}" for e in program.once]
+    lines = [f"{statements.once(e)}  # {statements.values.comment(e)}" for e in program.once]
     lines += [f"{form} = {text}" for form, text in forms]
     once = _function(f"{name}_once", constants, [*lines, f"return {_tuple(made)}"])
-    ends = [f"{statements.once(e)}  # {statements.comment(e)}" for e in program.last]
+    ends = [f"{statements.once(e)}  # {statements.values.comment(e)}" for e in program.last]
     sums = [" + ".join(values.whole(v) for v in terms) or "None" for terms in program.sums]
     totals = [names(t.out) for t in program.totals]
     finish = _function(f"{name}_finish", [*totals, *constants, *made], [*ends, f"return [{', '.join(sums)}]"])
@@ -113,9 +113,7 @@ def _names(program: Sections) -> Names:
     names = Names()
     ours: list[Any] = [np.empty, np.dot, np.array, np.copyto, np.broadcast_to, np.ascontiguousarray]
     for function in ours:
-        names.taken.add(function.__name__)
-        names.of[id(function)] = function.__name__
-        names.space[function.__name__] = function
+        names.numpy(function)
     for e in (*program.once, *program.equations, *program.last):
         function = e.prim.lowering.numpy or e.prim.forward
         names.thing(function.__name__.strip("_"), function)
@@ -134,8 +132,8 @@ def _inputs(program: Sections, names: Names) -> list[Var]:
     step = program.step
     known = {e.out for e in (*program.once, *program.equations)}
     known.update(step.carry, step.constants)
-    inputs = [*step.xs, *(v for v in _used(program) if v not in known and v not in set(step.xs))]
-    return sorted(inputs, key=lambda v: names(v) if v not in step.xs else "")
+    known.update(step.xs)
+    return [*step.xs, *sorted((v for v in _used(program) if v not in known), key=names)]
 
 
 def _once_values(program: Sections) -> list[Var]:
@@ -163,7 +161,7 @@ def _body(
         body += ["# where the loop reads and writes", *views]
     body += loop
     body += _section("after the loop, for all t at once", after)
-    body += [f"{statements.total(t)}  # {statements.comment(t)}" for t in program.totals]
+    body += [f"{statements.total(t)}  # {statements.values.comment(t)}" for t in program.totals]
     body.append(f"return {_tuple(static)}, {_tuple([names(t.out) for t in program.totals])}")
     block = _function("block", [*map(names, (*step.carry, *inputs, *values.stored))], body)
     own = statements.buffers()
@@ -171,8 +169,9 @@ def _body(
     return [*memory, *block.splitlines(), "", "return block"]
 
 
-def _loop(values: Operands, statements: Statements, name: str) -> tuple[list[str], None]:
+def _loop(values: Operands, name: str) -> tuple[list[str], None]:
     """The loop's lines in NumPy."""
+    statements = Statements(values)
     lines = _lines(statements, ((statements.in_step(e), e) for e in values.program.loop))
     copyto, step = values.names.numpy(np.copyto), values.step
     for i in values.places.copied:
@@ -191,7 +190,7 @@ def _loop(values: Operands, statements: Statements, name: str) -> tuple[list[str
 
 
 def _lines(statements: Statements, pairs: Iterable[tuple[str | None, Equation]]) -> list[tuple[str, str]]:
-    return [(statement, statements.comment(e)) for statement, e in pairs if statement is not None]
+    return [(statement, statements.values.comment(e)) for statement, e in pairs if statement is not None]
 
 
 def _section(title: str, lines: Sequence[tuple[str, str]]) -> list[str]:

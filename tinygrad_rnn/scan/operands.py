@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,13 @@ import numpy as np
 from ..tape import Array
 from .algebra import EACH, ONCE
 from .names import WORDS, Names
-from .place import placed
-from .split import Sections
+from .place import Places
+from .split import Sections, Total
 from .trace import Equation, Operand, Var
 
 __all__ = ["Operands"]
+
+_INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@", "power": "**"}
 
 
 class Operands:
@@ -24,13 +26,13 @@ class Operands:
         self,
         program: Sections,
         names: Names,
+        places: Places,
         stored: Sequence[Var],
         backwards: bool,
-        told: Callable[[Equation], bool],
     ) -> None:
         self.program, self.names, self.backwards = program, names, backwards
         self.step, self.levels = program.step, program.levels
-        self.places = placed(program, set(stored), told)
+        self.places = places
         states = {*program.step.carry, *program.step.new_carry}
         self.stored = [v for v in stored if v not in states]
         self.old = {v: i for i, v in enumerate(self.step.carry)}
@@ -45,6 +47,23 @@ class Operands:
         for v, i in self.new.items():  # a carry that stays put goes by one name
             if self.places.kinds.get(v) == "static" and i not in self.places.copied:
                 names.of[v] = self.state_names[i]
+
+    def comment(self, e: Equation | Total) -> str:
+        """What a line computes, in the step's own terms."""
+
+        def called(a: Operand) -> str:
+            if not isinstance(a, Var):
+                return repr(a) if isinstance(a, (int, float)) else "constant"
+            if a in self.old:
+                return f"{self.names(a)}_t" if self.backwards else f"{self.names(a)}_{{t-1}}"
+            return self.names(a) + ("_t" if self.levels.get(a, EACH) > ONCE else "")
+
+        name = e.prim.name if e.prim is not None else "sum"
+        args = [called(a) for a in e.args]
+        right = f" {_INFIX[name]} ".join(args) if name in _INFIX else f"{name}({', '.join(args)})"
+        if isinstance(e, Total):
+            return f"Σ_t {right if e.prim is not None else args[0]}"
+        return f"{called(e.out)} = {right}"
 
     def constant(self, x: Any, others: Iterable[Any]) -> str:
         """A number as an array without axes, which NumPy takes up faster than a Python number."""
@@ -99,6 +118,12 @@ class Operands:
             suffix = "_prev" if v in self.old and not self.backwards else "_t"
             self.go_through(v, f"{base}{suffix}", self.whole(v), v.ndim)
         return self.rows[v][0]
+
+    def form(self, key: Any, base: str, text: str) -> str:
+        """A name for what is the same in all steps, in the form that the loop wants it in: made once, by `text`."""
+        if key not in self.forms:
+            self.forms[key] = self.names.new(base), text
+        return self.forms[key][0]
 
     def go_through(self, key: Any, name: str, whole: str, ndim: int) -> str:
         """Let the loop go through the rows of `whole`; what a row is called."""

@@ -122,11 +122,12 @@ class Derivative:
         self, program: LoopProgram, carry: tuple[bool, ...], xs: tuple[bool, ...], constants: tuple[bool, ...]
     ) -> None:
         found = backward_step(program.step, program.levels, carry, xs, constants)
-        self.carry, self.given, self.xs, self.constants = found.carry, found.ys, found.xs, found.constants
+        self.carry, self.given, self.constants = found.carry, found.ys, found.constants
         self.reached = _reached(found, program.step)
         step, levels = _as_emitted(found, program)
-        self.outputs = [i for i, y in enumerate(step.ys) if y is not None]
-        step = _with_copied_views(replace(step, ys=[step.ys[i] for i in self.outputs]))
+        there = [i for i, y in enumerate(step.ys) if y is not None]
+        self.xs = [found.xs[i] for i in there]
+        step = _with_copied_views(replace(step, ys=[step.ys[i] for i in there]))
         sections = split(step, levels)
         self.ys = sections.step.ys
         self.backward = Blocks(sections, self.ys, backwards=True, language=program.language)

@@ -11,7 +11,7 @@ from ..primitive import Part
 from .algebra import ONCE, Rewriting, levels_of, part_of
 from .trace import Equation, Operand, Step, Var
 
-__all__ = ["Renewed", "call", "cuts_of", "in_order", "pruned", "rebuilt", "substituted", "uses_of"]
+__all__ = ["Renewed", "Replacement", "call", "cuts_of", "in_order", "pruned", "rebuilt", "substituted", "uses_of"]
 
 Renewed: TypeAlias = Callable[[Operand], Operand]
 Replacement: TypeAlias = Callable[["Rewriting", Renewed, dict[Var, Operand]], None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from ..primitive import Part
 from .algebra import ADD, EACH, ONCE, PAST, Rewriting, alike, by_level, identity, levels_of, part_of
-from .rebuild import Renewed, call, cuts_of, rebuilt, uses_of
-from .scale import levelled, scalable, scale
+from .rebuild import Renewed, Replacement, call, cuts_of, rebuilt, uses_of
+from .scale import levelled, scalable
 from .trace import Equation, Operand, Step, Traced, Var, frozen
 
 __all__ = ["expanded", "rewritten"]
@@ -23,27 +23,24 @@ def rewritten(step: Step, levels: Mapping[Var, int], *, faithful: bool) -> Step:
     step = rebuilt(step, levels, {}, faithful)
     parted = 0
     while True:
-        if (group := _neighbours(step.equations)) is not None:
-            first = min(group, key=step.equations.index)
-            step = rebuilt(step, levels, {first: functools.partial(_join, group)}, faithful)
-        elif parted < _PARTED and (whole := _shared_sum(step, levels)) is not None:
-            parted += 1
-            step = rebuilt(step, levels, {whole.equation: whole.replace}, faithful)
-        elif (found := levelled(step, levels)) is not None:
-            step = rebuilt(step, levels, {found.first: found.replace}, faithful)
-        elif (product := scalable(step, levels)) is not None:
-            step = rebuilt(step, levels, {product: functools.partial(scale, product)}, faithful)
+        for find in (_neighbours, _shared_sum, levelled, scalable):
+            found = find(step, levels) if find is not _shared_sum or parted < _PARTED else None
+            if found is not None:
+                break
         else:
             return step
+        parted += find is _shared_sum
+        equation, replacement = found
+        step = rebuilt(step, levels, {equation: replacement}, faithful)
 
 
 _PARTED = 8  # sums: what is parted may be joined again with other neighbours, and so on without end
 
 
-def _neighbours(equations: Iterable[Equation]) -> list[Equation] | None:
+def _neighbours(step: Step, levels: Mapping[Var, int]) -> tuple[Equation, Replacement] | None:
     """Equations that do the same to neighbouring parts of the same values."""
     groups: dict[Hashable, list[tuple[int, list[Part], Equation]]] = {}
-    for equation in equations:
+    for equation in step.equations:
         if equation.prim.kind != "elementwise":
             continue
         key: list[Hashable] = [equation.prim, frozen(equation.kwargs)]
@@ -72,7 +69,8 @@ def _neighbours(equations: Iterable[Equation]) -> list[Equation] | None:
             else:
                 run = [member]
         if len(run) > 1:
-            return [equation for _, _, equation in run]
+            group = [equation for _, _, equation in run]
+            return min(group, key=step.equations.index), functools.partial(_join, group)
     return None
 
 
@@ -125,7 +123,7 @@ class _SharedSum:
         now[self.equation.out] = self.equation.out  # nobody uses it any more
 
 
-def _shared_sum(step: Step, levels: Mapping[Var, int]) -> _SharedSum | None:
+def _shared_sum(step: Step, levels: Mapping[Var, int]) -> tuple[Equation, Replacement] | None:
     uses, found = uses_of(step), levels_of(step, levels)
     for e in step.equations:
         if e.prim is not ADD or found[e.out] != PAST:
@@ -137,7 +135,7 @@ def _shared_sum(step: Step, levels: Mapping[Var, int]) -> _SharedSum | None:
             continue
         again = [_is_added_to(cut.out, uses, found) for _, cut in parts]
         if any(again) and not all(again):
-            return _SharedSum(e, past, other, [(part, cut, len(uses[cut.out]) == 1) for part, cut in parts])
+            return e, _SharedSum(e, past, other, [(part, cut, len(uses[cut.out]) == 1) for part, cut in parts]).replace
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Mapping
@@ -13,10 +14,10 @@ import numpy as np
 from ..primitive import Part, Primitive
 from ..tape import Array
 from .algebra import ADD, EACH, MULTIPLY, ONCE, PAST, Rewriting, levels_of, part_of
-from .rebuild import Renewed, call, cuts_of, uses_of
+from .rebuild import Renewed, Replacement, call, cuts_of, uses_of
 from .trace import Equation, Operand, Step, Traced, Var
 
-__all__ = ["levelled", "scalable", "scale"]
+__all__ = ["levelled", "scalable"]
 
 # Numbers that some parts of a value are multiplied by, or that are added to them, become an array for all of it, with
 # ones or zeros for the other parts: one operation instead of several, and the parts stay neighbours. Or no operation at
@@ -25,7 +26,6 @@ __all__ = ["levelled", "scalable", "scale"]
 
 @dataclass(eq=False, repr=False)
 class _Levelled:
-    first: Equation
     parent: Var
     axis: int
     prim: Primitive
@@ -62,7 +62,7 @@ def _with_gaps(vectors: list[tuple[Part, Operand]], numbers: Array) -> list[tupl
     return [((0, a, b), known.get(a, numbers[a:b])) for a, b in itertools.pairwise(edges)]
 
 
-def levelled(step: Step, levels: Mapping[Var, int]) -> _Levelled | None:
+def levelled(step: Step, levels: Mapping[Var, int]) -> tuple[Equation, Replacement] | None:
     uses = uses_of(step)
     found = levels_of(step, levels)
     for e in step.equations:
@@ -77,7 +77,7 @@ def levelled(step: Step, levels: Mapping[Var, int]) -> _Levelled | None:
             once = found if free and prim is ADD else {}
             told = [(part, *_operand_on(u.out, uses, prim, once)) for part, u in parts]
             if sum(x is not None for _, _, x in told) >= wanted:
-                return _Levelled(parts[0][1], parent, axis, prim, told)
+                return parts[0][1], _Levelled(parent, axis, prim, told).replace
     return None
 
 
@@ -128,7 +128,7 @@ def _is_float32(x: Any) -> bool:
 _ROWS = 4  # for fewer, scaling the matrix takes longer than scaling the product in a few dozen steps
 
 
-def scalable(step: Step, levels: Mapping[Var, int]) -> Equation | None:
+def scalable(step: Step, levels: Mapping[Var, int]) -> tuple[Equation, Replacement] | None:
     found, uses = levels_of(step, levels), uses_of(step)
     for e in step.equations:
         if e.prim is MULTIPLY and found[e.out] == PAST and isinstance(e.args[0], Var):
@@ -136,7 +136,7 @@ def scalable(step: Step, levels: Mapping[Var, int]) -> Equation | None:
             constant = not isinstance(scale, Var) or found.get(scale, EACH) == ONCE
             vector = np.ndim(scale) <= 1 if not isinstance(scale, Var) else scale.ndim <= 1
             if constant and vector and e.args[0].shape == e.out.shape and _takes_scale(e.args[0], found, uses):
-                return e
+                return e, functools.partial(_scale, e)
     return None
 
 
@@ -173,7 +173,7 @@ def _is_part_of_scalable(v: Operand, levels: Mapping[Var, int], uses: Mapping[Va
     return e is not None and axis == parent.ndim - 1 and _has_scalable_matrix(e, levels) and bool(cuts_of(parent, uses))
 
 
-def scale(e: Equation, trace: Rewriting, renewed: Renewed, now: dict[Var, Operand]) -> None:
+def _scale(e: Equation, trace: Rewriting, renewed: Renewed, now: dict[Var, Operand]) -> None:
     now[e.out] = _scaled(trace, e.args[0], renewed(e.args[1]), renewed)
     call(now[e.out], e.out.name)
 

@@ -88,7 +88,8 @@ def pieces_of(equation: Equation | None) -> list[Part] | None:
 
 def split(step: Step, levels: Mapping[Var, int]) -> Sections:
     """The step's equations in their places. `levels` are those of its inputs."""
-    found = {v: levels.get(v, EACH) for e in step.equations for v in e.inputs if v.equation not in set(step.equations)}
+    own = {e.out for e in step.equations}
+    found = {v: levels.get(v, EACH) for e in step.equations for v in e.inputs if v not in own}
     found.update(dict.fromkeys(step.carry, PAST) | dict.fromkeys(step.constants, ONCE))
     found.update({v: levels.get(v, EACH) for v in step.xs})
     program = Sections(_with_own_carry(step), found)

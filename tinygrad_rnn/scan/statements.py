@@ -20,32 +20,12 @@ __all__ = ["Statements"]
 
 _FILLED = 1 << 16  # numbers: up to here a constant is written out
 
-_INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@", "power": "**"}
-
 
 class Statements:
     """What each equation is in the code: once, for all steps at once, or in one step of the loop."""
 
     def __init__(self, values: Operands) -> None:
         self.values, self.names, self.places = values, values.names, values.places
-
-    def comment(self, e: Equation | Total) -> str:
-        """What a line computes, in the step's own terms."""
-        values = self.values
-
-        def called(a: Operand) -> str:
-            if not isinstance(a, Var):
-                return repr(a) if isinstance(a, (int, float)) else "constant"
-            if a in values.old:
-                return f"{self.names(a)}_t" if values.backwards else f"{self.names(a)}_{{t-1}}"
-            return self.names(a) + ("_t" if values.levels.get(a, EACH) > ONCE else "")
-
-        name = e.prim.name if e.prim is not None else "sum"
-        args = [called(a) for a in e.args]
-        right = f" {_INFIX[name]} ".join(args) if name in _INFIX else f"{name}({', '.join(args)})"
-        if isinstance(e, Total):
-            return f"Σ_t {right if e.prim is not None else args[0]}"
-        return f"{called(e.out)} = {right}"
 
     # ---- calls
 
@@ -184,11 +164,9 @@ class Statements:
         if not once or not x.shape or x.shape == out.shape or math.prod(out.shape) > _FILLED:
             return None
         key = (x if isinstance(x, Var) else id(x), out.shape)
-        if key not in values.forms:
-            form = self.names.new(f"{self.names(x) if isinstance(x, Var) else 'constant'}_full")
-            full, to = self.names.numpy(np.broadcast_to), self.names.numpy(np.ascontiguousarray)
-            values.forms[key] = form, f"{to}({full}({values.whole(x)}, {out.shape}))"
-        return values.forms[key][0]
+        full, to = self.names.numpy(np.broadcast_to), self.names.numpy(np.ascontiguousarray)
+        base = self.names(x) if isinstance(x, Var) else "constant"
+        return values.form(key, f"{base}_full", f"{to}({full}({values.whole(x)}, {out.shape}))")
 
     def _product(self, e: Equation, target: str) -> str:
         """A product of matrices or vectors, with its matrix in the form that suits this machine."""
@@ -210,13 +188,11 @@ class Statements:
 
     def _form(self, matrix: Var, k: int) -> str:
         """A matrix in C order, or in k blocks of columns: made once."""
-        forms = self.values.forms
-        if (matrix, k) not in forms:
-            name = self.names(matrix)
-            form = self.names.new(f"{name}_blocks" if k > 1 else f"{name}_rows")
-            function = self.names.thing("in_blocks", in_blocks) if k > 1 else self.names.numpy(np.ascontiguousarray)
-            forms[matrix, k] = form, f"{function}({name}{f', {k}' if k > 1 else ''})"
-        return forms[matrix, k][0]
+        name = self.names(matrix)
+        if k == 1:
+            return self.values.form((matrix, 1), f"{name}_rows", f"{self.names.numpy(np.ascontiguousarray)}({name})")
+        cut = self.names.thing("in_blocks", in_blocks)
+        return self.values.form((matrix, k), f"{name}_blocks", f"{cut}({name}, {k})")
 
     def _in_blocks(self, v: Var, r: int, k: int) -> str:
         """A matrix's place, seen as r blocks of rows and k of columns."""

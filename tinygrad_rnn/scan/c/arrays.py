@@ -158,14 +158,12 @@ class Arrays:
 
     def _once(self, v: Var | Array) -> str:
         """What is the same in all steps, in one piece."""
-        names, forms = self.values.names, self.values.forms
+        names = self.values.names
         if isinstance(v, np.ndarray):
             called = names.thing("constant", np.asarray(v, order="C"), key=("in C", id(v)))
         else:
-            if (v, "C") not in forms:
-                form = f"{names.numpy(np.asarray)}({self.values.whole(v)}, order='C')"
-                forms[v, "C"] = names.new(f"{names(v)}_C"), form
-            called = forms[v, "C"][0]
+            text = f"{names.numpy(np.asarray)}({self.values.whole(v)}, order='C')"
+            called = self.values.form((v, "C"), f"{names(v)}_C", text)
         self._same.add(called)
         return called
 
@@ -180,30 +178,25 @@ class Arrays:
 
     def panels(self, matrix: Var | Array, turned: bool) -> str:
         """The array of a matrix's panels, or of its transpose's."""
-        names, forms = self.values.names, self.values.forms
         called = self.values.whole(matrix)
         key = (matrix if isinstance(matrix, Var) else id(matrix), "panels", turned)
-        if key not in forms:
-            text = f"{names.thing('panels', panels)}({called}{'.T' if turned else ''})"
-            forms[key] = names.new(f"{called}_panels"), text
+        text = f"{self.values.names.thing('panels', panels)}({called}{'.T' if turned else ''})"
         inner, columns = matrix.shape[::-1] if turned else matrix.shape
-        shape = _panels_shape(inner, columns, matrix.dtype)
-        name = forms[key][0]
-        self._same.add(name)
-        self._forms[name] = Argument(shape, matrix.dtype, False, 0, False)
-        return self._argument(name)
+        name = self.values.form(key, f"{called}_panels", text)
+        return self._whole_argument(name, _panels_shape(inner, columns, matrix.dtype), matrix.dtype)
 
     def packed(self, inner: int, columns: int, dtype: np.dtype[Any]) -> str:
         """Memory for the panels of a matrix that isn't the same in all steps."""
-        names, forms = self.values.names, self.values.forms
         shape = _panels_shape(inner, columns, dtype)
-        key = ("packed", shape)
-        if key not in forms:
-            forms[key] = names.new("packed"), f"{names.numpy(np.empty)}({shape}, {dtype.name!r})"
-        name = forms[key][0]
+        text = f"{self.values.names.numpy(np.empty)}({shape}, {dtype.name!r})"
+        name = self.values.form(("packed", shape), "packed", text)
+        self.written.add(name)
+        return self._whole_argument(name, shape, dtype)
+
+    def _whole_argument(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
+        """An array that isn't a value of the loop's and is the same in all steps."""
         self._same.add(name)
         self._forms[name] = Argument(shape, dtype, False, 0, False)
-        self.written.add(name)
         return self._argument(name)
 
     # ---- text

@@ -20,7 +20,6 @@ from ...tape import Array
 from ..algebra import EACH, ONCE
 from ..operands import Operands
 from ..split import pieces_of
-from ..statements import Statements
 from ..trace import Equation, Operand, Var
 from .arrays import AXES, Arrays, Place
 from .expressions import MOVES, REDUCTIONS, SCATTER, TYPES, NotInCError, dtype_of, is_apart, is_array, literal, template
@@ -32,9 +31,9 @@ __all__ = ["loop_in_c"]
 _MOST = 500  # operations in a step: 5 to 50 ms of the compiler's time each
 
 
-def loop_in_c(values: Operands, statements: Statements, name: str) -> tuple[list[str], CFunction]:
+def loop_in_c(values: Operands, name: str) -> tuple[list[str], CFunction]:
     """The lines of NumPy code that call the loop, and its function. Raises `NotInCError`."""
-    call, function = _Writer(values, statements, name).written()
+    call, function = _Writer(values, name).written()
     return ["# the loop", call], function
 
 
@@ -62,8 +61,8 @@ class _Pass:
 
 
 class _Writer:
-    def __init__(self, values: Operands, statements: Statements, name: str) -> None:
-        self.values, self.statements, self.name = values, statements, f"{name}_loop"
+    def __init__(self, values: Operands, name: str) -> None:
+        self.values, self.name = values, f"{name}_loop"
         self.program, self.kinds, self.homes = values.program, values.places.kinds, values.places.homes
         self.arrays = Arrays(values)
         self.readers: dict[Var, list[Equation]] = {}
@@ -144,13 +143,13 @@ class _Writer:
             elif e.prim in MOVES:
                 yield from self._moved(e)
             else:
-                yield _Line(e.out, self.arrays.place(e.out), template(e), e.args, self.statements.comment(e))
+                yield _Line(e.out, self.arrays.place(e.out), template(e), e.args, self.values.comment(e))
         for i in self.values.places.copied:
             yield _Line(None, self.arrays.place(step.carry[i]), "{}", (step.new_carry[i],), "for the next step")
 
     def _moved(self, e: Equation) -> Iterator[_Line]:
         """A value that is put elsewhere as it is."""
-        target, comment = self.arrays.place(e.out), self.statements.comment(e)
+        target, comment = self.arrays.place(e.out), self.values.comment(e)
         if any(not isinstance(a, Var) or a.dtype != e.out.dtype for a in e.args):
             raise NotInCError(f"{e.prim.name} is of {', '.join(str(dtype_of(a)) for a in e.args)}")
         if e.prim is not SCATTER:
@@ -254,7 +253,7 @@ class _Writer:
         pragma = "#pragma omp simd reduction(+ : total)" if any_order else None
         inner = _nested(shape[split:], AXES[split:], [each.format(element)], pragma)
         total = "total" if count == 1 else f"total / {literal(float(count), ())}"
-        last = f"{self.arrays.element(target, to)} = {total};  // {self.statements.comment(e)}"
+        last = f"{self.arrays.element(target, to)} = {total};  // {self.values.comment(e)}"
         return _nested(shape[:split], AXES, [f"double total = {start};", *inner, last], None)
 
     def _product(self, e: Equation) -> list[str]:
@@ -283,7 +282,7 @@ class _Writer:
         panels = self.arrays.panels(matrix, turned)
         left, to = (self.arrays.address(p, ()) for p in (source, target))
         call = f"product({rows}, {inner}, {columns}, {left}, {x_row}, {x_step}, {panels}, {to}, {out_row});"
-        return f"{call}  // {self.statements.comment(e)}"
+        return f"{call}  // {self.values.comment(e)}"
 
     def _product_of_any(self, e: Equation) -> list[str]:
         """The product of any two, matrix by matrix; the second one is put in panels first."""
@@ -308,7 +307,7 @@ class _Writer:
         lines = [
             f"pack_{self.real}({inner}, {columns}, {right}, {y_row}, {y_step}, {packed});",
             f"product({rows}, {inner}, {columns}, {left}, {x_row}, {x_step}, {packed}, {to}, {out_row});"
-            f"  // {self.statements.comment(e)}",
+            f"  // {self.values.comment(e)}",
         ]
         return _nested(lengths, AXES, lines, None) if lengths else lines
 
