@@ -125,7 +125,7 @@ def walk(
             ((_, rule, which, _),) = plan.steps
             parts = rule(ct, *saved) if which is None else rule(ct, *[saved[k] for k in which])
             for parent, part in zip(node.parents, parts, strict=True):
-                if parent in alive:
+                if parent in alive and part is not None:
                     sums.add(parent, _seen(watching, since, node, parent, part) if watching else part)
         else:
             for i, rule, which, pooled in plan.steps:

@@ -132,6 +132,7 @@ class Primitive:
         self.batch = batch
         self.batch_is_told = batch is not None and "batched" in inspect.signature(batch).parameters
         self.apply: Callable[..., Any] = forward  # the operation that records it, once there is one
+        self.is_ours = (forward.__module__ or "").startswith(f"{__package__}.")
         self.lowering = lowering or Lowering(numpy=_ufunc(self))
         self.plans: dict[int, Plan] = {}
 
@@ -156,6 +157,11 @@ class Primitive:
             raise TypeError(f"{self.name}: there is no derivative by argument {self.arguments[i]!r}")
         return self.rules[i], self.asks[i]
 
+    def traced(self) -> list[Callable[..., Any]]:
+        """Its functions that a compiled loop runs once only, on symbols: rules and formulas."""
+        ways = self.lowering.formula, self.lowering.values, self.lowering.unfused, self.lowering.scaled
+        return [f for f in (*self.rules, *self.pooled.values(), *ways) if f is not None]
+
     def plan(self, needed: int) -> Plan:
         """The plan for the arguments whose bits are set in `needed`."""
         key = 1 if self.variadic else needed
@@ -170,8 +176,7 @@ class Primitive:
 
 def _ufunc(prim: Primitive) -> Callable[..., Any] | None:
     """NumPy's own elementwise function, which one of this package's elementwise operations of that name is."""
-    ours = prim.forward.__module__.startswith(f"{__package__}.ops.")
-    found = getattr(np, prim.name, None) if ours else None
+    found = getattr(np, prim.name, None) if prim.is_ours else None
     same = isinstance(found, np.ufunc) and prim.kind == "elementwise" and found.nin == len(prim.arguments)
     return found if same else None
 

@@ -1,5 +1,8 @@
 """What a cell can get at: whether it is what it was, and what there is among it that no two runs can show."""
 
+import array
+import collections
+import contextvars
 import functools
 import itertools
 import random
@@ -25,6 +28,18 @@ class Scaled:
         return tg.tanh(h * self.scale * factor), x
 
 
+class Shared:
+    """A cell whose attributes are its class's."""
+
+    count, rng = 1, np.random.default_rng(0)
+
+    def __call__(self, h, x):
+        return self.helped(h), x
+
+    def helped(self, h):
+        return h if self.rng.random() < 0.5 else 2 * h
+
+
 class SlotsOnly:
     __slots__ = ("by",)
 
@@ -34,11 +49,30 @@ class SlotsOnly:
 
 def surroundings():
     weights = [tg.tensor(np.ones(3), requires_grad=True), tg.tensor(np.zeros(3), requires_grad=True)]
-    return types.SimpleNamespace(weights=weights, count=1, array=np.zeros(3), table={"a": 1.5}, cell=Scaled(), more=())
+
+    def function(h):
+        return h
+
+    function.count = 1
+    return types.SimpleNamespace(
+        weights=weights,
+        count=1,
+        array=np.zeros(3),
+        table={"a": 1.5},
+        cell=Scaled(),
+        more=(),
+        function=function,
+        kind=type("Kind", (), {"count": 1, "__module__": __name__}),
+        instance=type("Kind", (), {"count": 1, "__module__": __name__})(),
+        queue=collections.deque([1, 0]),
+        numbers=array.array("d", [1.0]),
+        bytes=bytearray(b"ab"),
+        variable=contextvars.ContextVar("variable", default=1),
+    )
 
 
 def cell_in(s, by=2.0):
-    return lambda h, x: (tg.tanh(h * s.weights[0] * by) + s.array * s.table["a"], s.cell(h, x))
+    return lambda h, x: (tg.tanh(h * s.weights[0] * by) + s.array * s.table["a"], s.cell(h, x), s.kind.count)
 
 
 def set_global(value):
@@ -57,6 +91,13 @@ CHANGES = {
     "a slot": lambda s: setattr(s.cell.inner, "by", 3.0),
     "a new attribute": lambda s: setattr(s.cell, "extra", 1),
     "a global name": lambda s: set_global(0.25),
+    "an attribute of a function": lambda s: setattr(s.function, "count", 2),
+    "an attribute of a class": lambda s: setattr(s.kind, "count", 2),
+    "an attribute of an object's class": lambda s: setattr(type(s.instance), "count", 2),
+    "a deque": lambda s: s.queue.popleft(),
+    "an array of Python's": lambda s: s.numbers.append(2.0),
+    "bytes": lambda s: s.bytes.pop(),
+    "a context variable": lambda s: s.variable.set(2),
 }
 
 
@@ -124,6 +165,66 @@ def test_generators_and_iterators():
     before = reach.random_states()
     random.random()
     assert reach.random_states() != before
+
+
+def test_what_a_class_shares():
+    reach = Reach(Shared())
+    assert Shared.rng in reach.generators
+    assert not reach.is_known
+
+
+def test_what_is_near_comes_first():
+    table = {i: (i, str(i)) for i in range(500)}
+    cell = types.SimpleNamespace(table=table, rng=np.random.default_rng(0))
+    reach = Reach([cell])
+    assert reach.generators == [cell.rng]
+    assert not reach.is_known
+
+
+def test_the_system_s_random_numbers():
+    system = random.SystemRandom()
+    reach = Reach(lambda h, x: (h * system.random(), x))
+    assert reach.random_states() != reach.random_states()
+    h, _ = tg.scan(lambda h, x: (h + x if system.random() < 0.5 else h, None), 0.0, np.ones(20))
+    assert 0 <= h.item() <= 20
+
+
+def truncated():
+    """A cell that counts its steps as an attribute of its own."""
+    weight = tg.tensor([0.5, 0.25], requires_grad=True)
+
+    def cell(h, x):
+        cell.steps += 1
+        h = tg.tanh((h.detach() if cell.steps % 5 == 0 else h) * weight + x)
+        return h, None
+
+    cell.steps = 0
+    return cell, weight
+
+
+def chances():
+    cell, weight = Shared(), tg.tensor([0.5, 0.25], requires_grad=True)
+    Shared.rng = np.random.default_rng(3)
+    return lambda h, x: (cell(h * weight + x, x)[0], None), weight
+
+
+def asking():
+    weight = tg.tensor([0.5, 0.25], requires_grad=True)
+    return lambda h, x: ((h * weight if h.requires_grad else weight + x), None), weight
+
+
+@pytest.mark.parametrize("made", [truncated, chances, asking])
+def test_what_a_cell_keeps_elsewhere_is_seen(made):
+    found = []
+    for unroll in (False, True):
+        for _ in range(2):
+            cell, weight = made()
+            h, _ = tg.scan(cell, np.zeros(2), np.full((20, 2), 0.1), unroll=unroll)
+            h.sum().backward()
+            found.append((h.data, weight.grad))
+    for h, grad in found[:-1]:
+        np.testing.assert_allclose(h, found[-1][0], rtol=1e-14)
+        np.testing.assert_allclose(grad, found[-1][1], rtol=1e-13)
 
 
 @pytest.mark.parametrize("value", [np.float64(0.5), np.dtype("f4"), 0.5, "text", None, print, tg.tanh, Scaled, (), {}])

@@ -443,3 +443,120 @@ def test_a_gradient_that_is_written_to_harms_no_second_backward():
     loss.backward()
     for t, before in zip((w, x), first, strict=True):
         assert_allclose(t.grad, before, rtol=0, atol=0)
+
+
+# ------------------------------------------------------------------------------------------------- a second reviewer's
+
+NINE = np.random.default_rng(0).normal(size=(9, 2, 3))
+
+
+@pytest.mark.parametrize("made", [lambda n, h, x: (x > 0).astype(float) * x, lambda n, h, x: x])
+@pytest.mark.parametrize("checkpoint", [None, 3])
+def test_a_result_without_a_gradient_may_be_written_to(made, checkpoint):
+    found = []
+    for options in ({"checkpoint": checkpoint}, {"unroll": True}):
+        W = leaf(np.eye(3) / 2)
+
+        def cell(h, x, W=W):
+            m = made(None, h, x)
+            return tg.tanh(tg.inner(h, W) * m + x), m
+
+        h, ms = tg.scan(cell, np.zeros((2, 3)), NINE, **options)
+        ms.data[...] = -1
+        h.sum().backward()
+        found.append(W.grad)
+    assert_allclose(found[0], found[1], rtol=1e-12)
+
+
+def test_results_are_apart_from_each_other():
+    def cell(h, x):
+        new = tg.tanh(h + x)
+        return new, (new, h, new)
+
+    h, (now, before, again) = tg.scan(cell, np.zeros((2, 3)), NINE)
+    kept = [t.data.copy() for t in (h, before, again)]
+    now.data[...] = 0
+    for t, was in zip((h, before, again), kept, strict=True):
+        np.testing.assert_array_equal(t.data, was)
+
+
+@pytest.mark.parametrize("carried", [False, True])
+def test_what_nothing_leads_to_gets_no_gradient(carried):
+    """Zeros times the infinite slope of the square root outside of the loop would be NaN."""
+    found = []
+    for unroll in (False, True):
+        p, w = leaf([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]] * 3), leaf(0.5)
+
+        def cell(c, x, w=w):
+            h, s = c
+            h = tg.tanh(w * h + 0.1)
+            return (h, s + x.sum() if carried else s), x.sum()
+
+        (h, _), _ = tg.scan(cell, (np.ones(2), tg.tensor(0.0)), tg.sqrt(p), unroll=unroll)
+        h.sum().backward()
+        assert p.grad is None
+        found.append(w.grad)
+    assert_allclose(found[0], found[1], rtol=1e-14)
+
+
+class Strength:
+    def __init__(self, value):
+        self.value = value
+
+
+def test_rules_that_read_what_changes():
+    table, strength = {"v": 1.0}, Strength(1.0)
+
+    @primitive("elementwise", [lambda ct: ct * -table["v"]])
+    def turned_back(x):
+        return np.array(x)
+
+    @primitive("elementwise", [lambda ct, how: ct * how.value])
+    def weakened(x, *, how):
+        return np.array(x)
+
+    def make(weaker):
+        W = leaf(np.eye(3) / 2)
+        return (lambda h, x: (tg.tanh(weaker(h) @ W + x), h), np.zeros((2, 3)), NINE), [W]
+
+    for value in (1.0, 0.1, 3.0):
+        table["v"] = strength.value = value
+        both(lambda: make(turned_back))
+        both(lambda: make(lambda h: weakened(h, how=strength)))
+
+
+def test_settings_of_other_types():
+    @primitive("elementwise", [lambda ct, k: ct * k])
+    def times(x, *, k):
+        return np.asarray(x * k)
+
+    for k in (np.float32(1), np.int64(1), np.float32(0), np.float32(-0.0)):
+        _, ys = both(lambda k=k: ((lambda h, x: (h + x, times(h, k=k)), np.ones((2, 3), "f"), NINE.astype("f")), []))
+        assert ys.dtype == np.result_type(np.float32, k)
+        assert np.signbit(ys[0]).all() == np.signbit(k)
+
+
+def test_factors_that_would_overflow_in_a_weight():
+    for dtype, scale, weight, h in (("float16", 2000.0, 50, 1e-3), ("float32", 1e30, 1e10, 1e-25)):
+        for how in (scale, tg.tensor(scale if dtype == "float32" else 1000.0, dtype)):
+
+            def make(dtype=dtype, weight=weight, h=h, how=how):
+                W, h0 = leaf(weight * np.eye(4), dtype), leaf(np.full((5, 4), h), dtype)
+                return (lambda h, x: (tg.tanh(tg.inner(h, W) * how) * h0, None), h0, None, 9), [W, h0]
+
+            with np.errstate(over="ignore", invalid="ignore"):
+                assert all(np.isfinite(a).all() for a in both(make, rtol=2e-2 if dtype == "float16" else 1e-5, atol=0))
+
+
+def test_gradients_turned_on_within_a_cell():
+    for unroll in (False, True):
+        w = leaf(0.5)
+
+        def cell(h, x, w=w):
+            with tg.enable_grad():
+                h = tg.tanh(w * h + x)
+            return h, h
+
+        with tg.no_grad():
+            h, _ = tg.scan(cell, 1.0, np.ones(9), unroll=unroll)
+        assert h.requires_grad

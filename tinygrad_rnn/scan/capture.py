@@ -158,13 +158,18 @@ class _Capturing(Trace):
             operands.append(operand)
         if kwargs:
             ids.append(frozen(kwargs))
+        if not prim.is_ours:  # its rules become part of the program, and may read what changes
+            ids.append(Reach([*prim.traced(), *kwargs.values()]).settings)
         key = tuple(ids)
         self.state = state = self.state.next.get(key) or self._new_state(key, prim, operands, kwargs)
         self.count += 1
         out = _Numbered(state.shape, state.dtype, self.count)
         self.equations.append(Equation(prim, tuple(operands), kwargs, out))
         traced = Traced(out, self)
-        if self.recording and not _recording().value:  # within no_grad() in the cell
+        if _recording().value is not self.recording:  # within no_grad() in the cell, or enable_grad()
+            if not self.recording:
+                self.refuse("the cell wants gradients, where none are recorded")
+                return traced
             with enable_grad():
                 return traced.detach()
         return traced
@@ -278,8 +283,6 @@ def capture(loop: Loop, *, named: bool = False) -> Captured:
     loose = any(t.node is None for t in first.outer)  # arrays of which nobody knows whence they came
     if not named and not loose and cell in first.end.seen and reach.is_unchanged():
         return Captured(first, None, [first])
-    if len(order) == 1:
-        return Captured(first, "one step is no loop", [first])
     with _named_after_variables(code):
         second = Capture(loop, order[1], lambda k: first.trace.worked_out(first.new_carry[k]))
     reason = second.reason or _why_not_the_same(first, second, reach, dice, before)

@@ -66,7 +66,7 @@ def _outputs(language: Language, loop: Loop, found: Capture, checkpoint: int | N
     c, x = len(loop.starts), len(loop.sequences)
     if not any(needs) or not grad_enabled.get():
         forward = _program(found, language, None).forward
-        return [Tensor(_apart(v, inputs)) for v in _forward(forward, loop, [t.value for t in inputs], c, x)]
+        return [*map(Tensor, _apart(_forward(forward, loop, [t.value for t in inputs], c, x), inputs))]
     wanted = tuple(needs[:c]), tuple(needs[c : c + x]), tuple(needs[c + x :])
     program = _program(found, language, wanted)
     return _Run(program.derivative(*wanted), loop, inputs, program.step, checkpoint).recorded()
@@ -92,10 +92,12 @@ def _seal(t: Tensor) -> Seal:
     return find(t.value) or seal(t.value, lambda: called)
 
 
-def _apart(v: Any, inputs: Sequence[Tensor]) -> Array:
-    """A result, in memory of its own if it was handed through."""
-    v = np.asarray(v)
-    return np.array(v) if any(np.may_share_memory(v, t.value) for t in inputs) else v
+def _apart(results: Sequence[Array], inputs: Sequence[Tensor]) -> list[Array]:
+    """Results that share memory neither with an input, if one was handed through, nor with each other."""
+    taken = [t.value for t in inputs]
+    for v in results:
+        taken.append(np.array(v) if any(np.may_share_memory(v, other) for other in taken) else v)
+    return taken[len(inputs) :]
 
 
 class _Cotangents(np.ndarray):
@@ -203,7 +205,9 @@ class _Run:
         depend = {*self.derivative.carry, *(c + i for i in self.derivative.given)}
         for k, v in enumerate(self.outputs):
             value = np.asarray(v)[::-1] if k >= c and self.reverse else np.asarray(v)
-            tensors.append(Tensor(value, Node(value, True, _OUTPUT, (node,), (k,)) if k in depend else None))
+            # What has no gradient can be written to, and is no part of what the backward reads.
+            own = Node(value, True, _OUTPUT, (node,), (k,)) if k in depend else None
+            tensors.append(Tensor(np.array(value) if own is None else value, own))
         self.forms = [(np.shape(v), v.dtype) for v in self.outputs]
         self.count = len(depend)
         del self.outputs
@@ -214,10 +218,13 @@ class _Run:
         if any(isinstance(part, Tensor) for part in ct.parts.values()):
             return self._pull_unrolled(ct, record=True)
         found = self._pull(ct)
-        if len(ct.parts) < self.count and not all(f is None or _is_finite(f) for f in found):
-            # A result that nobody used counted as one with the cotangent 0, and 0 times infinity is NaN.
+        if len(ct.parts) == self.count:
+            return found
+        # A result that nobody used counted as one with the cotangent 0, and 0 times infinity is NaN.
+        if not all(f is None or _is_finite(f) for f in found):
             return self._pull_unrolled(ct, record=False)
-        return found
+        reached = self.derivative.leading_to(frozenset(ct.parts))
+        return tuple([f if i in reached else None for i, f in enumerate(found)])
 
     def _pull(self, ct: _Cotangents) -> tuple[Any, ...]:
         derivative, c = self.derivative, self.carries
@@ -273,8 +280,7 @@ class _Run:
         out = []
         for t in inputs:
             f = by_input.get(id(t))
-            f = Tensor(np.zeros(t.shape, t.dtype)) if f is None else f
-            out.append(f if record else f.value)
+            out.append(f if record or f is None else f.value)
         return tuple(out)
 
     def _unrolled(self, inputs: Sequence[Tensor]) -> list[Tensor]:

@@ -16,7 +16,7 @@ from .algebra import EACH, ONCE, PAST, Rewriting
 from .rebuild import pruned
 from .trace import Equation, Operand, Step, Traced, Var, is_float
 
-__all__ = ["Backward", "backward_step"]
+__all__ = ["Backward", "backward_step", "inputs_of"]
 
 
 @dataclass(eq=False, repr=False)
@@ -94,6 +94,19 @@ def _reached(forward: Step, wanted: set[Var]) -> set[Var]:
         if not more:
             return needs
         needs |= more
+
+
+def inputs_of(step: Step, results: Sequence[Operand]) -> set[Var]:
+    """From what a gradient could flow to these results, by way of the carry too: the other way round."""
+    leading = {v for v in results if isinstance(v, Var)}
+    while True:
+        for equation in reversed(step.equations):
+            if equation.out in leading:
+                leading.update(a for a, _ in _differentiable(equation))
+        more = {new for old, new in zip(step.carry, step.new_carry, strict=True) if old in leading} - leading
+        if not any(isinstance(v, Var) for v in more):
+            return leading
+        leading |= more
 
 
 def _differentiable(equation: Equation) -> list[tuple[Var, int]]:

@@ -14,7 +14,7 @@ from .algebra import EACH, ONCE, PAST, levels_of
 from .backend import Language
 from .blocks import Blocks, Ran
 from .capture import Capture
-from .differentiate import Backward, backward_step
+from .differentiate import Backward, backward_step, inputs_of
 from .emit import compile_loops
 from .rewrite import Way, expanded, rewritten
 from .slots import Slotted, slotted, with_common_factors
@@ -134,6 +134,8 @@ class Derivative:
         self.emitted = self.backward.emitted
         self.kept = self.emitted.inputs[len(step.xs) :]
         self._lowered, self._language = program.lowered, program.language
+        self._step = program.step
+        self._leading: dict[frozenset[int], set[int]] = {}
         self.forward = Forward(program.lowered, program.language, self.kept)
         self.block = self.backward.block = self.forward.block = min(self.backward.block, self.forward.block)
 
@@ -158,6 +160,16 @@ class Derivative:
             light = Forward(self._lowered, self._language)
         light.block = self.block
         return light
+
+    def leading_to(self, results: frozenset[int]) -> set[int]:
+        """The inputs from which a gradient could flow to these of the results: the carries and then the ys."""
+        found = self._leading.get(results)
+        if found is None:
+            step = self._step
+            leading = inputs_of(step, [v for k, v in enumerate([*step.new_carry, *step.ys]) if k in results])
+            inputs = enumerate([*step.carry, *step.xs, *step.constants])
+            found = self._leading[results] = {i for i, v in inputs if v in leading}
+        return found
 
     def pull(
         self,

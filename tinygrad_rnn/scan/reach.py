@@ -9,10 +9,15 @@ those of what is found there.
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 import random
+import sys
 import types
+from array import array
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -26,6 +31,7 @@ _SMALL = 100  # numbers of an array
 _OURS = __name__.split(".")[0]
 _OURS_DOT = f"{_OURS}."
 _FAMILIAR = ("numpy", "math", _OURS)  # modules that aren't looked into
+_CONTAINERS = ("builtins", "collections")  # modules whose containers are looked into
 _PLAIN = frozenset({float, int, str, bytes, bool, type(None), operator.attrgetter, operator.itemgetter})
 
 
@@ -45,16 +51,14 @@ class Reach:
         settings: list[Any] = []
         seen: set[int] = set()
         names: frozenset[str] = frozenset()
-        modules: list[types.ModuleType] = []
-        waiting = [cell]
-        while waiting or modules:
-            if not waiting:  # what of a module the code could have named
-                module = modules.pop()
-                if id(module) not in seen and module.__name__.split(".")[0] not in _FAMILIAR:
-                    seen.add(id(module))
-                    waiting += self._look(functools.partial(_named, names), module)
+        spaces: dict[Any, frozenset[str]] = {}  # and the names that were looked for in each
+        waiting = deque([cell])  # what is near comes first
+        while waiting or (left := [s for s, asked in spaces.items() if asked != names]):
+            if not waiting:
+                spaces[left[0]] = names
+                waiting += self._look(functools.partial(_named, names), left[0])
                 continue
-            x = waiting.pop()
+            x = waiting.popleft()
             kind = type(x)
             if kind is Tensor:
                 settings.append(None if x.node is None else x.node.index)
@@ -63,7 +67,8 @@ class Reach:
                 settings.append((kind, repr(x)))
                 continue
             if isinstance(x, types.ModuleType):
-                modules.append(x)
+                if x.__name__.split(".")[0] not in _FAMILIAR:
+                    spaces.setdefault(x, frozenset())
                 continue
             if id(x) in seen:
                 continue
@@ -81,12 +86,16 @@ class Reach:
             elif isinstance(x, np.ndarray):  # a counter, perhaps; that of a larger one is looked at when it is used
                 is_small = x.size <= _SMALL and x.dtype.kind != "O"
                 settings.append(self._look(np.ndarray.tobytes, x) if is_small else None)
+            elif isinstance(x, (array, bytearray)):
+                settings.append(self._look(bytes, x))
             elif isinstance(x, (np.generic, np.dtype)):
                 settings.append((kind, repr(x)))
             elif isinstance(x, Tensor):
                 settings.append(None)
             elif isinstance(x, type):
                 settings.append(x)
+                if not _is_a_library_s(x):
+                    spaces.setdefault(x, frozenset())
             elif isinstance(x, (np.random.Generator, np.random.RandomState, random.Random)):
                 self.generators.append(x)
                 self.is_known, self.draws = False, True
@@ -96,10 +105,14 @@ class Reach:
                 settings.append(kind)
                 if hasattr(x, "primitive"):
                     continue
+                if not _is_a_library_s(kind):
+                    spaces.setdefault(kind, frozenset())
                 parts = self._look(_parts, x)
                 waiting += parts
                 self.is_known &= bool(parts) or isinstance(x, (tuple, list, dict))
-                if isinstance(x, (list, dict, set)):  # may be changed by the cell, and not be seen to
+                if (
+                    kind.__module__ in _CONTAINERS and kind is not tuple
+                ):  # may be changed by the cell, and not be seen to
                     self.is_known &= not any(isinstance(p, (float, int)) for p in parts)
         self.settings = tuple(settings)
 
@@ -126,8 +139,21 @@ class Reach:
             if isinstance(g, np.random.Generator):
                 states.append(repr(g.bit_generator.state))
             else:
-                states.append(g.getstate() if isinstance(g, random.Random) else repr(g.get_state(legacy=False)))
+                states.append(_state_of(g))
         return states
+
+
+def _state_of(g: Any) -> Any:
+    try:
+        return g.getstate() if isinstance(g, random.Random) else repr(g.get_state(legacy=False))
+    except NotImplementedError:  # the system's has none that could be told: it is always another
+        return object()
+
+
+def _is_a_library_s(kind: type) -> bool:
+    """Whether a class is Python's, NumPy's or this package's, which keep no state in their classes."""
+    module = kind.__module__.split(".")[0]
+    return module in _FAMILIAR or module in sys.stdlib_module_names
 
 
 def _parts(x: Any) -> Sequence[Any]:
@@ -135,15 +161,18 @@ def _parts(x: Any) -> Sequence[Any]:
     parts: list[Any]
     if isinstance(x, types.FunctionType):
         parts = _contents(x) if x.__closure__ else []
+        parts += vars(x).values()
         if not _is_ours(x):
             parts += x.__defaults__ or ()
             parts += (x.__kwdefaults__ or {}).values()
             parts += _named(_names(x.__code__), x)
         return parts
-    if isinstance(x, (tuple, list, set, frozenset)):
-        return tuple(x)
     if isinstance(x, dict):
         return tuple(x.values())
+    if isinstance(x, tuple) or (type(x).__module__ in _CONTAINERS and hasattr(x, "__len__") and hasattr(x, "__iter__")):
+        return tuple(itertools.islice(x, _LIMIT))
+    if isinstance(x, ContextVar):
+        return (x.get(None),)
     if isinstance(x, types.MethodType):
         return (x.__self__, x.__func__)
     if isinstance(x, functools.partial):
@@ -173,8 +202,11 @@ def _can_draw(names: frozenset[str]) -> bool:
     return any(name.startswith("rand") for name in names)
 
 
-def _named(names: frozenset[str], x: types.ModuleType | types.FunctionType) -> list[Any]:
-    """What the names mean in a module, or to a function."""
+def _named(names: frozenset[str], x: types.ModuleType | types.FunctionType | type) -> list[Any]:
+    """What the names mean in a module, in a class or to a function."""
+    if isinstance(x, type):
+        found = [vars(base)[n] for base in x.__mro__ for n in names & vars(base).keys()]
+        return [getattr(v, "__func__", None) or getattr(v, "fget", None) or v for v in found]  # of methods, properties
     known = x.__globals__ if isinstance(x, types.FunctionType) else vars(x)
     return [known[n] for n in names if n in known]
 

@@ -123,21 +123,29 @@ def _is_float32(x: Any) -> bool:
     return bool(x.dtype == np.float32)
 
 
-# What multiplies a product with a matrix that is the same in all steps can multiply the matrix, once.
+# Numbers that multiply a product with a matrix that is the same in all steps can multiply the matrix, once. They must
+# be of modest size, lest the matrix overflow where the product wouldn't; of a tensor nobody knows.
 
 _ROWS = 4  # for fewer, scaling the matrix takes longer than scaling the product in a few dozen steps
+_MODEST = 1024.0
 
 
 def scalable(step: Step, levels: Mapping[Var, int]) -> tuple[Equation, Replacement] | None:
     found, uses = levels_of(step, levels), uses_of(step)
     for e in step.equations:
         if e.prim is MULTIPLY and found[e.out] == PAST and isinstance(e.args[0], Var):
-            scale = e.args[1]
-            constant = not isinstance(scale, Var) or found.get(scale, EACH) == ONCE
-            vector = np.ndim(scale) <= 1 if not isinstance(scale, Var) else scale.ndim <= 1
-            if constant and vector and e.args[0].shape == e.out.shape and _takes_scale(e.args[0], found, uses):
+            same = e.args[0].shape == e.out.shape
+            if same and _is_modest(e.args[1], e.out.dtype) and _takes_scale(e.args[0], found, uses):
                 return e, functools.partial(_scale, e)
     return None
+
+
+def _is_modest(scale: Operand, dtype: np.dtype[Any]) -> bool:
+    """Whether it is a number, or a vector of numbers, none of them very large or very small."""
+    if isinstance(scale, Var) or np.ndim(scale) > 1 or dtype == np.float16:
+        return False
+    size = np.abs(scale)
+    return bool(np.all((size <= _MODEST) & (size >= 1 / _MODEST)))
 
 
 def _takes_scale(v: Operand, levels: Mapping[Var, int], uses: Mapping[Var, list[Equation | None]]) -> bool:
@@ -183,8 +191,7 @@ def _scaled(trace: Rewriting, v: Operand, scale: Operand, renewed: Renewed) -> O
     scaled = None if e is None else e.prim.lowering.scaled
     if e is not None and scaled is not None and trace.level_of(renewed(e.args[1])) == ONCE and e.args[1].ndim == 2:
         x, y = map(renewed, e.args)
-        s = Traced(scale, trace) if isinstance(scale, Var) else scale
-        return trace.plain(e.prim, (x, trace.operand(scaled(Traced(y, trace), s))), {})
+        return trace.plain(e.prim, (x, trace.operand(scaled(Traced(y, trace), scale))), {})
     if e is not None and e.prim is ADD:
         return trace.sum(*[_scaled(trace, a, scale, renewed) for a in e.args])
     return trace.product(renewed(v), scale)

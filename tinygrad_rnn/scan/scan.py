@@ -94,6 +94,8 @@ def why_unrolled(loop: Loop) -> str | None:
     """Why a loop isn't even captured."""
     if loop.length == 0:
         return "there are no steps"
+    if loop.length == 1:
+        return "one step is no loop"
     if watchers.get():
         return "somebody watches every operation"
     if any(isinstance(t, Lifted) for t in (*loop.starts, *loop.sequences)):

@@ -164,8 +164,8 @@ class Traced(Lifted):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether a gradient could flow: nobody knows yet whether one is wanted."""
-        return is_float(self.symbol)
+        """The real tensor's."""
+        return self.lowered().requires_grad
 
     @requires_grad.setter
     def requires_grad(self, flag: bool) -> None:
@@ -173,8 +173,8 @@ class Traced(Lifted):
 
     @property
     def is_leaf(self) -> bool:
-        """It never is."""
-        return False
+        """The real tensor's."""
+        return self.lowered().is_leaf
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -369,6 +369,6 @@ def frozen(x: Any) -> Hashable:
         return (type(x), *map(frozen, x))
     if isinstance(x, np.ndarray):
         return (x.shape, x.dtype, x.tobytes())
-    if isinstance(x, (float, int)):
+    if isinstance(x, (float, int, np.generic)):
         return (type(x), repr(x))
     return x  # type: ignore[no-any-return]
