@@ -7,7 +7,7 @@ is done for a block's, so that its numbers are still in the cache when the loop 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -39,25 +39,36 @@ class Blocks:
         wanted: values of which all steps will be asked for.
         backwards: whether it goes from the last step to the first.
         language: in what its loop is written.
+        called: what values are called in its code, if not after themselves.
     """
 
-    def __init__(self, sections: Sections, wanted: Iterable[Var], backwards: bool, language: Language) -> None:
+    def __init__(
+        self,
+        sections: Sections,
+        wanted: Iterable[Var],
+        backwards: bool,
+        language: Language,
+        called: Mapping[Var, str] | None = None,
+    ) -> None:
         self.backwards = backwards
         self.step = step = sections.step
         own = {*step.carry, *(e.out for e in step.equations)}
         stored = [v for v in dict.fromkeys(wanted) if v in own]
         if any(sections.levels[v] == ONCE for v in stored):
             raise UntraceableError("one of its outputs is the same in all steps")
-        self.emitted = emit(sections, stored, "backward" if backwards else "forward", backwards, language)
+        name = "backward" if backwards else "forward"
+        self.emitted = emit(sections, stored, name, backwards, language, called or {})
         self.block = _steps_of(self.emitted)
         before, after = (1, 0) if backwards else (0, 1)  # a step
         carried = {v: _Place("state", i, before) for i, v in enumerate(step.carry)}
         carried |= {v: _Place("state", i, after) for i, v in enumerate(step.new_carry)}
         kept = {carried[v].number for v in stored if v in carried}
-        self.states = {i: i in kept for i in sorted(self.emitted.places.states)}  # whether all of a state's rows stay
+        self.states = {
+            i: i in kept for i in sorted(self.emitted.values.places.states)
+        }  # whether all of a state's rows stay
         self.where: dict[Var, _Place] = {
             **carried,
-            **{v: _Place("array", i) for i, v in enumerate(self.emitted.stored)},
+            **{v: _Place("array", i) for i, v in enumerate(self.emitted.values.stored)},
             **{v: _Place("input", i) for i, v in enumerate(self.emitted.inputs)},
             **{v: _Place("constant", i) for i, v in enumerate(step.constants)},
         }
@@ -74,7 +85,7 @@ class Blocks:
         """All steps; `once` is made if it isn't given, and what is added up is added to `sums`."""
         emitted, block = self.emitted, min(self.block, length)
         once = emitted.once(*constants) if once is None else once
-        arrays = [np.empty((length, *v.shape), v.dtype) for v in emitted.stored]
+        arrays = [np.empty((length, *v.shape), v.dtype) for v in emitted.values.stored]
         now = [np.asarray(c, order="C") for c in carry]
         states = {
             i: np.empty(((length if stay else block) + 1, *now[i].shape), now[i].dtype)
@@ -136,7 +147,7 @@ _MEMORY = 1 << 24  # bytes: what it shouldn't exceed
 
 def _steps_of(emitted: Emitted) -> int:
     """How many steps make a block: enough to make large products, few enough to stay in the cache."""
-    places = emitted.places
+    places = emitted.values.places
     own = {b for b in places.buffers.values() if places.kinds.get(b) == "stacked"}
-    step = sum(v.dtype.itemsize * math.prod(v.shape) for v in (*own, *emitted.stored)) or 1
+    step = sum(v.dtype.itemsize * math.prod(v.shape) for v in (*own, *emitted.values.stored)) or 1
     return min(64, max(16, _CACHE // step), max(8, _MEMORY // step))

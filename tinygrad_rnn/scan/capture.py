@@ -7,10 +7,8 @@ known structure knows its programs.
 
 from __future__ import annotations
 
-import contextlib
 import sys
-import types
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +21,7 @@ from ..tree import flatten, leaves, map_leaves
 from .loop import Form, Loop
 from .reach import Reach
 from .trace import Equation, Operand, Step, Trace, Traced, UntraceableError, Var, form, frozen
+from .variables import name_inputs, name_results, named_after_variables
 
 __all__ = ["Capture", "Captured", "State", "capture", "forget"]
 
@@ -236,15 +235,17 @@ class Capture:
         carry = [self.trace.worked_out(v) for v in self.new_carry]
         return carry, self.nest_ys(self.trace.worked_out(v) for v in self.ys)
 
+    def all_values(self) -> list[Var]:
+        """The inputs, and what the equations compute."""
+        return [*self.trace.values, *(e.out for e in self.trace.equations)]
+
     def step(self) -> Step:
         """The equations, in the order in which the cell made them."""
         trace, c = self.trace, len(self.loop.starts)
-        for v, name in zip(trace.values, self.loop.names(), strict=True):
-            v.name = name
-        for v, t in zip(trace.constants, trace.outer, strict=True):
-            v.name = t.name
         for e in trace.equations:
             e.out.equation = e
+        name_inputs(self.loop, trace.values, self.new_carry, trace.known, trace.outer)
+        name_results(trace.equations, trace.values[:c], self.new_carry)
         return Step(trace.values[:c], trace.values[c:], trace.constants, trace.equations, self.new_carry, self.ys, [])
 
 
@@ -283,7 +284,7 @@ def capture(loop: Loop, *, named: bool = False) -> Captured:
     loose = any(t.node is None for t in first.outer)  # arrays of which nobody knows whence they came
     if not named and not loose and cell in first.end.seen and reach.is_unchanged():
         return Captured(first, None, [first])
-    with _named_after_variables(code):
+    with named_after_variables(code):
         second = Capture(loop, order[1], lambda k: first.trace.worked_out(first.new_carry[k]))
     reason = second.reason or _why_not_the_same(first, second, reach, dice, before)
     if reason is not None:
@@ -292,8 +293,8 @@ def capture(loop: Loop, *, named: bool = False) -> Captured:
         if len(first.end.seen) > _CELLS:
             first.end.seen.clear()
         first.end.seen.add(cell)
-    for one, other in zip(first.trace.equations, second.trace.equations, strict=True):
-        one.out.name = one.out.name or other.out.name
+    for one, other in zip(first.all_values(), second.all_values(), strict=True):
+        one.name = one.name or other.name
     return Captured(first, None, [first, second])
 
 
@@ -311,26 +312,6 @@ def _why_not_the_same(first: Capture, second: Capture, reach: Reach, dice: list[
 
 
 _CELLS = 100  # cells that share a structure and are remembered
-
-
-@contextlib.contextmanager
-def _named_after_variables(code: Any) -> Iterator[None]:
-    """Within this context, what a function with this code computes is called as its variables are."""
-    before = sys.getprofile()
-
-    def look(frame: types.FrameType, event: str, arg: Any) -> None:
-        if event == "return" and frame.f_code is code:
-            for name, value in frame.f_locals.items():
-                if isinstance(value, Traced):
-                    value.name = name
-
-    if before is None and code is not None:
-        sys.setprofile(look)
-    try:
-        yield
-    finally:
-        if before is None:
-            sys.setprofile(None)
 
 
 def _all_same(first: Capture, second: Capture) -> bool:

@@ -50,7 +50,7 @@ def backward_step(
     inputs = [*zip(forward.carry, carry, strict=True), *zip(forward.xs, xs, strict=True)]
     wanted = {v for v, flag in (*inputs, *zip(forward.constants, constants, strict=True)) if flag and is_float(v)}
     needs = _reached(forward, wanted)
-    deltas = {i: Var(v.shape, v.dtype, f"δ{v.name}") for i, v in enumerate(forward.carry) if v in needs}
+    deltas = {i: Var(v.shape, v.dtype, f"δ{v.name}_next") for i, v in enumerate(forward.carry) if v in needs}
     given = [i for i, y in enumerate(forward.ys) if isinstance(y, Var) and y in needs]
     cotangents = {i: Var(forward.ys[i].shape, forward.ys[i].dtype, f"ct_{forward.ys[i].name or 'y'}") for i in given}
     known = {v: (ONCE if level == ONCE else EACH) for v, level in levels.items()}

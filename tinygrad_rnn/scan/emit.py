@@ -5,16 +5,17 @@ Another emitter would start where this one does: from `Sections`, whose equation
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from .backend import Language
+from .comments import comment
 from .names import Names, preamble
 from .operands import Operands
-from .place import Places, numpy_is_told, placed
+from .place import numpy_is_told, placed
 from .split import Sections
 from .statements import Statements
 from .trace import Equation, Var
@@ -38,6 +39,8 @@ class Emitted:
         of: n, constants, those values → the function that works through n steps, as often as there are n more: carries,
             inputs, arrays to fill (`stored`) → the carries that aren't stacked, the totals.
         finish: totals, constants, those values → sums.
+        values: what it computes, and what the code calls it.
+        inputs: what of all steps it reads, the xs first.
         in_c: the loop, if it is written in C.
         why_not: why it isn't, where C was asked for.
     """
@@ -46,24 +49,32 @@ class Emitted:
     once: Callable[..., Any]
     of: Callable[..., Callable[..., Any]]
     finish: Callable[..., Any]
-    sections: Sections
+    values: Operands
     inputs: list[Var]
-    stored: list[Var]
-    places: Places
     in_c: CFunction | None = None
     why_not: str = ""
 
 
-def emit(program: Sections, stored: Sequence[Var], name: str, backwards: bool, language: Language) -> Emitted:
-    """A program's functions, which write the values `stored` of all steps to arrays that they are given."""
+def emit(
+    program: Sections,
+    stored: Sequence[Var],
+    name: str,
+    backwards: bool,
+    language: Language,
+    called: Mapping[Var, str],
+) -> Emitted:
+    """A program's functions, which write the values `stored` of all steps to arrays that they are given.
+
+    Values are called after themselves, or as `called` says.
+    """
     if language == "numpy":
-        return _emitted(program, stored, name, backwards, _loop, numpy_is_told)
+        return _emitted(program, stored, name, backwards, called, _loop, numpy_is_told)
     from .c import NotInCError, loop_in_c, with_passes
 
     try:
-        return _emitted(with_passes(program), stored, name, backwards, loop_in_c, lambda e: True)
+        return _emitted(with_passes(program), stored, name, backwards, called, loop_in_c, lambda e: True)
     except NotInCError as why:
-        found = _emitted(program, stored, name, backwards, _loop, numpy_is_told)
+        found = _emitted(program, stored, name, backwards, called, _loop, numpy_is_told)
         return replace(found, why_not=str(why))
 
 
@@ -76,9 +87,15 @@ def compile_loops(*programs: Emitted) -> None:
 
 
 def _emitted(
-    program: Sections, stored: Sequence[Var], name: str, backwards: bool, loop: Loop, told: Callable[[Equation], bool]
+    program: Sections,
+    stored: Sequence[Var],
+    name: str,
+    backwards: bool,
+    called: Mapping[Var, str],
+    loop: Loop,
+    told: Callable[[Equation], bool],
 ) -> Emitted:
-    names = _names(program)
+    names = _names(program, called)
     values = Operands(program, names, placed(program, set(stored), told), stored, backwards)
     statements = Statements(values)
     inputs = _inputs(program, names)
@@ -91,10 +108,10 @@ def _emitted(
     forms = values.forms.values()
     made = [*map(names, once_values), *(form for form, _ in forms)]
     block = _function(name, ["n", *constants, *made], body)
-    lines = [f"{statements.once(e)}  # {statements.values.comment(e)}" for e in program.once]
+    lines = [f"{statements.once(e)}  # {comment(e, values)}" for e in program.once]
     lines += [f"{form} = {text}" for form, text in forms]
     once = _function(f"{name}_once", constants, [*lines, f"return {_tuple(made)}"])
-    ends = [f"{statements.once(e)}  # {statements.values.comment(e)}" for e in program.last]
+    ends = [f"{statements.once(e)}  # {comment(e, values)}" for e in program.last]
     sums = [" + ".join(values.whole(v) for v in terms) or "None" for terms in program.sums]
     totals = [names(t.out) for t in program.totals]
     finish = _function(f"{name}_finish", [*totals, *constants, *made], [*ends, f"return [{', '.join(sums)}]"])
@@ -105,10 +122,10 @@ def _emitted(
     space = dict(names.space)
     exec(compile("\n\n".join([once, block, finish]), f"<scan: {name}>", "exec"), space)
     once_made, of, finished = (space[f"{name}{part}"] for part in ("_once", "", "_finish"))
-    return Emitted(source, once_made, of, finished, program, inputs, values.stored, values.places, in_c)
+    return Emitted(source, once_made, of, finished, values, inputs, in_c)
 
 
-def _names(program: Sections) -> Names:
+def _names(program: Sections, called: Mapping[Var, str]) -> Names:
     """Names for the functions and inputs, before others take them."""
     names = Names()
     ours: list[Any] = [np.empty, np.dot, np.array, np.copyto, np.broadcast_to, np.ascontiguousarray]
@@ -117,6 +134,8 @@ def _names(program: Sections) -> Names:
     for e in (*program.once, *program.equations, *program.last):
         function = e.prim.lowering.numpy or e.prim.forward
         names.thing(function.__name__.strip("_"), function)
+    for v, name in called.items():
+        names.of[v] = names.new(name)
     for v in (*program.step.carry, *program.step.xs, *program.step.constants):
         names(v)
     return names
@@ -161,7 +180,7 @@ def _body(
         body += ["# where the loop reads and writes", *views]
     body += loop
     body += _section("after the loop, for all t at once", after)
-    body += [f"{statements.total(t)}  # {statements.values.comment(t)}" for t in program.totals]
+    body += [f"{statements.total(t)}  # {comment(t, values)}" for t in program.totals]
     body.append(f"return {_tuple(static)}, {_tuple([names(t.out) for t in program.totals])}")
     block = _function("block", [*map(names, (*step.carry, *inputs, *values.stored))], body)
     own = statements.buffers()
@@ -190,7 +209,7 @@ def _loop(values: Operands, name: str) -> tuple[list[str], None]:
 
 
 def _lines(statements: Statements, pairs: Iterable[tuple[str | None, Equation]]) -> list[tuple[str, str]]:
-    return [(statement, statements.values.comment(e)) for statement, e in pairs if statement is not None]
+    return [(statement, comment(e, statements.values)) for statement, e in pairs if statement is not None]
 
 
 def _section(title: str, lines: Sequence[tuple[str, str]]) -> list[str]:

@@ -98,12 +98,13 @@ def _where(loop: Loop) -> str:
 def _kept(derivative: Derivative) -> str:
     kept = derivative.kept_arrays()
     size = sum(v.dtype.itemsize * math.prod(v.shape) for v in kept)
-    names = ", ".join(f"{v.name or '(unnamed)'} {list(v.shape)}" for v in kept) or "nothing"
+    called = derivative.forward.emitted.values.names
+    names = ", ".join(f"{v.name or called(v)} {list(v.shape)}" for v in kept) or "nothing"
     return f"For the backward it keeps {size} bytes a step: {names}."
 
 
 def _told(title: str, emitted: Emitted) -> list[str]:
-    sections = emitted.sections
+    sections = emitted.values.program
     rows = [
         ("once, for it is the same in all steps", sections.once),
         ("before the loop, for all steps at once, for it doesn't need the step before", sections.before),

@@ -11,12 +11,12 @@ from ..tape import Array
 from .algebra import EACH, ONCE
 from .names import WORDS, Names
 from .place import Places
-from .split import Sections, Total
-from .trace import Equation, Operand, Var
+from .split import Sections
+from .trace import Operand, Var
 
-__all__ = ["Operands"]
+__all__ = ["PREVIOUS", "Operands"]
 
-_INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@", "power": "**"}
+PREVIOUS = "_prev"  # what follows the name of the value of the step before
 
 
 class Operands:
@@ -47,23 +47,6 @@ class Operands:
         for v, i in self.new.items():  # a carry that stays put goes by one name
             if self.places.kinds.get(v) == "static" and i not in self.places.copied:
                 names.of[v] = self.state_names[i]
-
-    def comment(self, e: Equation | Total) -> str:
-        """What a line computes, in the step's own terms."""
-
-        def called(a: Operand) -> str:
-            if not isinstance(a, Var):
-                return repr(a) if isinstance(a, (int, float)) else "constant"
-            if a in self.old:
-                return f"{self.names(a)}_t" if self.backwards else f"{self.names(a)}_{{t-1}}"
-            return self.names(a) + ("_t" if self.levels.get(a, EACH) > ONCE else "")
-
-        name = e.prim.name if e.prim is not None else "sum"
-        args = [called(a) for a in e.args]
-        right = f" {_INFIX[name]} ".join(args) if name in _INFIX else f"{name}({', '.join(args)})"
-        if isinstance(e, Total):
-            return f"Σ_t {right if e.prim is not None else args[0]}"
-        return f"{called(e.out)} = {right}"
 
     def constant(self, x: Any, others: Iterable[Any]) -> str:
         """A number as an array without axes, which NumPy takes up faster than a Python number."""
@@ -115,7 +98,7 @@ class Operands:
             return self.names(v)
         if v not in self.rows:
             base = self.state_names[self.new[v]] if v in self.new else self.names(v)
-            suffix = "_prev" if v in self.old and not self.backwards else "_t"
+            suffix = PREVIOUS if v in self.old and not self.backwards else "_t"
             self.go_through(v, f"{base}{suffix}", self.whole(v), v.ndim)
         return self.rows[v][0]
 

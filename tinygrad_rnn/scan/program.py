@@ -16,6 +16,7 @@ from .blocks import Blocks, Ran
 from .capture import Capture
 from .differentiate import Backward, backward_step, inputs_of
 from .emit import compile_loops
+from .operands import PREVIOUS
 from .rewrite import Way, expanded, rewritten
 from .slots import Slotted, slotted, with_common_factors
 from .split import COPY, is_view, split
@@ -130,7 +131,11 @@ class Derivative:
         step = _with_copied_views(replace(step, ys=[step.ys[i] for i in there]))
         sections = split(step, levels)
         self.ys = sections.step.ys
-        self.backward = Blocks(sections, self.ys, backwards=True, language=program.language)
+        for i, terms in zip(self.constants, sections.sums, strict=True):
+            if len(terms) == 1 and isinstance(terms[0], Var) and terms[0].name is None:
+                terms[0].name = f"δ{step.constants[i].name}"
+        before = {v: f"{v.name}{PREVIOUS}" for v in program.step.carry}
+        self.backward = Blocks(sections, self.ys, backwards=True, language=program.language, called=before)
         self.emitted = self.backward.emitted
         self.kept = self.emitted.inputs[len(step.xs) :]
         self._lowered, self._language = program.lowered, program.language

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -11,7 +11,18 @@ from ..primitive import Part
 from .algebra import ONCE, Rewriting, levels_of, part_of
 from .trace import Equation, Operand, Step, Var
 
-__all__ = ["Renewed", "Replacement", "call", "cuts_of", "in_order", "pruned", "rebuilt", "substituted", "uses_of"]
+__all__ = [
+    "Renewed",
+    "Replacement",
+    "call",
+    "cuts_of",
+    "in_order",
+    "joint_name",
+    "pruned",
+    "rebuilt",
+    "substituted",
+    "uses_of",
+]
 
 Renewed: TypeAlias = Callable[[Operand], Operand]
 Replacement: TypeAlias = Callable[["Rewriting", Renewed, dict[Var, Operand]], None]
@@ -47,6 +58,15 @@ def rebuilt(
 def _renewal(now: Mapping[Var, Operand]) -> Renewed:
     """What an operand has become: by `now`, or what it was."""
     return lambda x: now.get(x, x) if isinstance(x, Var) else x
+
+
+def joint_name(parts: Iterable[Var]) -> str | None:
+    """The name of values that are joined, if all have one: δi_δf."""
+    names = [v.name or "" for v in parts]
+    return "_".join(names) if all(names) and sum(map(len, names)) <= _LONG else None
+
+
+_LONG = 16  # letters
 
 
 def call(x: Operand, name: str | None) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..primitive import Part
 from .algebra import ADD, EACH, ONCE, PAST, Rewriting, alike, by_level, identity, levels_of, part_of
-from .rebuild import Renewed, Replacement, call, cuts_of, rebuilt, uses_of
+from .rebuild import Renewed, Replacement, call, cuts_of, joint_name, rebuilt, uses_of
 from .scale import levelled, scalable
 from .trace import Equation, Operand, Step, Traced, Var, frozen
 
@@ -92,8 +92,7 @@ def _join(group: list[Equation], trace: Rewriting, renewed: Renewed, now: dict[V
             parent, (axis, start, _) = found
             args.append(trace.part(renewed(parent), (axis, start, end[1][2])))
     out = trace.equation(first.prim, tuple(args), first.kwargs)
-    names = [e.out.name for e in group if e.out.name is not None]
-    call(out, "_".join(names) if len(names) == len(group) else None)
+    call(out, joint_name(e.out for e in group))
     start = 0
     for equation in group:
         stop = start + equation.out.shape[axis]

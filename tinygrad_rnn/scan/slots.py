@@ -29,7 +29,7 @@ from .algebra import (
     levels_of,
 )
 from .place import writes
-from .rebuild import in_order, pruned, rebuilt, substituted, uses_of
+from .rebuild import call, in_order, joint_name, pruned, rebuilt, substituted, uses_of
 from .split import pieces_of
 from .trace import Equation, Operand, Step, Trace, Var
 
@@ -139,8 +139,10 @@ def _multiplied(step: Step, levels: Mapping[Var, int], e: Equation, runs: list[_
         if run.common is not None:
             beside = trace.plain(_SLOTS, (run.common,), {"shape": (*lead, 1, width)})
             column = trace.plain(MULTIPLY, (beside, column), {})
+            call(column, joint_name(run.pieces))
         columns.append(column)
     joined = columns[0] if len(columns) == 1 else trace.plain(CONCATENATE, tuple(columns), {"axis": len(lead)})
+    call(joined, e.out.name or joint_name(e.args))
     whole = trace.plain(_SLOTS, (joined,), {"shape": e.out.shape})
     now: dict[Var, Operand] = {e.out: whole}
     multiplied = {piece for run in runs if run.common is not None for piece in run.pieces}
@@ -148,7 +150,8 @@ def _multiplied(step: Step, levels: Mapping[Var, int], e: Equation, runs: list[_
         if piece in multiplied:
             now[piece] = trace.part(whole, part)
     for v, x in now.items():
-        x.name = v.name
+        if v is not e.out:
+            x.name = v.name
     kept = [other for other in step.equations if other.out not in now]
     return in_order(substituted(step, [*kept, *trace.equations], now))
 

@@ -160,7 +160,9 @@ class Arrays:
         """What is the same in all steps, in one piece."""
         names = self.values.names
         if isinstance(v, np.ndarray):
-            called = names.thing("constant", np.asarray(v, order="C"), key=("in C", id(v)))
+            called = self.values.constant(v, ())
+            if not v.flags.c_contiguous:
+                called = names.thing(called, np.array(v, order="C"), key=("in C", id(v)))
         else:
             text = f"{names.numpy(np.asarray)}({self.values.whole(v)}, order='C')"
             called = self.values.form((v, "C"), f"{names(v)}_C", text)

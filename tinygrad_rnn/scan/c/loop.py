@@ -18,6 +18,7 @@ import numpy as np
 
 from ...tape import Array
 from ..algebra import EACH, ONCE
+from ..comments import comment
 from ..operands import Operands
 from ..split import pieces_of
 from ..trace import Equation, Operand, Var
@@ -136,30 +137,30 @@ class _Writer:
             if is_apart(e):
                 yield e
             elif pieces_of(e) is not None:
-                comment = f"{self.values.names(e.out)}, a part of it"
+                told = f"{self.values.names(e.out)}, a part of it"
                 for i, a in enumerate(e.args):
                     if self.homes.get(a) != (e.out, i):
-                        yield _Line(None, self.arrays.piece(e.out, i), "{}", (a,), comment)
+                        yield _Line(None, self.arrays.piece(e.out, i), "{}", (a,), told)
             elif e.prim in MOVES:
                 yield from self._moved(e)
             else:
-                yield _Line(e.out, self.arrays.place(e.out), template(e), e.args, self.values.comment(e))
+                yield _Line(e.out, self.arrays.place(e.out), template(e), e.args, comment(e, self.values))
         for i in self.values.places.copied:
             yield _Line(None, self.arrays.place(step.carry[i]), "{}", (step.new_carry[i],), "for the next step")
 
     def _moved(self, e: Equation) -> Iterator[_Line]:
         """A value that is put elsewhere as it is."""
-        target, comment = self.arrays.place(e.out), self.values.comment(e)
+        target, told = self.arrays.place(e.out), comment(e, self.values)
         if any(not isinstance(a, Var) or a.dtype != e.out.dtype for a in e.args):
             raise NotInCError(f"{e.prim.name} is of {', '.join(str(dtype_of(a)) for a in e.args)}")
         if e.prim is not SCATTER:
             source = self.arrays.part(self.arrays.place(e.args[0]), lambda x: e.prim.forward(x, **e.kwargs))
-            yield _Line(None, target, "{}", (source,), comment)
+            yield _Line(None, target, "{}", (source,), told)
             return
-        yield _Line(None, target, "{}", (0.0,), comment)
+        yield _Line(None, target, "{}", (0.0,), told)
         for a, index in zip(e.args, e.kwargs["indices"], strict=True):
             part = self.arrays.part(target, operator.itemgetter(index))
-            yield _Line(None, part, "{} + {}", (part, a), f"{comment}, a part of it")
+            yield _Line(None, part, "{} + {}", (part, a), f"{told}, a part of it")
 
     # ---- passes
 
@@ -253,7 +254,7 @@ class _Writer:
         pragma = "#pragma omp simd reduction(+ : total)" if any_order else None
         inner = _nested(shape[split:], AXES[split:], [each.format(element)], pragma)
         total = "total" if count == 1 else f"total / {literal(float(count), ())}"
-        last = f"{self.arrays.element(target, to)} = {total};  // {self.values.comment(e)}"
+        last = f"{self.arrays.element(target, to)} = {total};  // {comment(e, self.values)}"
         return _nested(shape[:split], AXES, [f"double total = {start};", *inner, last], None)
 
     def _product(self, e: Equation) -> list[str]:
@@ -282,7 +283,7 @@ class _Writer:
         panels = self.arrays.panels(matrix, turned)
         left, to = (self.arrays.address(p, ()) for p in (source, target))
         call = f"product({rows}, {inner}, {columns}, {left}, {x_row}, {x_step}, {panels}, {to}, {out_row});"
-        return f"{call}  // {self.values.comment(e)}"
+        return f"{call}  // {comment(e, self.values)}"
 
     def _product_of_any(self, e: Equation) -> list[str]:
         """The product of any two, matrix by matrix; the second one is put in panels first."""
@@ -307,7 +308,7 @@ class _Writer:
         lines = [
             f"pack_{self.real}({inner}, {columns}, {right}, {y_row}, {y_step}, {packed});",
             f"product({rows}, {inner}, {columns}, {left}, {x_row}, {x_step}, {packed}, {to}, {out_row});"
-            f"  // {self.values.comment(e)}",
+            f"  // {comment(e, self.values)}",
         ]
         return _nested(lengths, AXES, lines, None) if lengths else lines
 
