@@ -645,7 +645,7 @@ def test_values_can_not_be_read(read):
 
 def test_backward_inside():
     for x in (XS, tg.tensor(XS, requires_grad=True)):
-        with pytest.raises(TypeError, match=r"backward: inside jvp or vmap there is no \.grad"):
+        with pytest.raises(TypeError, match=r"backward: inside jvp, vmap or the cell of a scan there is no \.grad"):
             tg.vmap(lambda x: x.sum().backward())(x)
 
 

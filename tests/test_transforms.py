@@ -673,11 +673,11 @@ def test_an_auxiliary_result_is_differentiated_by_an_outer_transform():
         (lambda: tg.hvp(lambda x: x * x, 1.0, np.ones(2)), "hvp: "),
         (
             lambda: tg.jvp(lambda p: p["a"], ({"a": 1.0},), ({"b": 1.0},)),
-            "jvp: tangent 0 must be nested like its primal: a dict of 'a' against a dict of 'b'",
+            "jvp: tangent 0 must be nested like its primal: want a dict of 'a', got a dict of 'b'",
         ),
         (
             lambda: tg.jvp(lambda p: p["a"][0], ({"a": (1.0, 2.0)},), ({"a": (1.0,)},)),
-            "jvp: tangent 0 must be nested like its primal: a tuple of 2 against a tuple of 1 at tangent 0['a']",
+            "jvp: tangent 0 must be nested like its primal: want a tuple of 2, got a tuple of 1 at tangent 0['a']",
         ),
         (
             lambda: tg.jvp(lambda x, p: p["a"], (1.0, {"a": 1.0}), (1.0, {"a": np.ones(2)})),
@@ -689,7 +689,7 @@ def test_an_auxiliary_result_is_differentiated_by_an_outer_transform():
         ),
         (
             lambda: tg.vjp(lambda x: {"a": x}, 1.0)[1](1.0),
-            "vjp: the cotangent must be nested like the result: a dict of 'a' against a float",
+            "vjp: the cotangent must be nested like the result: want a dict of 'a', got a float",
         ),
         (
             lambda: tg.grad(lambda x: x, has_aux=True)(1.0),

@@ -87,17 +87,17 @@ def test_places():
 @pytest.mark.parametrize(
     ("tree", "other", "message"),
     [
-        ((1, 2), (1, 2, 3), "a tuple of 2 against a tuple of 3"),
-        ((1, 2), [1, 2], "a tuple of 2 against a list of 2"),
-        ([1], 5, "a list of 1 against a int"),
-        (None, 5, "None against a int"),
-        ((1, None), (1, 2), "None against a int at [1]"),
-        ((1, (2,)), (1, None), "a tuple of 1 against None at [1]"),
-        ({"a": 1}, {"b": 1}, "a dict of 'a' against a dict of 'b'"),
-        ({"a": 1}, {"a": 1, "b": 2}, "a dict of 'a' against a dict of 'a', 'b'"),
-        ({}, {"a": 1}, "a dict of nothing against a dict of 'a'"),
-        ({"a": ([1], 2)}, {"a": ([1, 2], 2)}, "a list of 1 against a list of 2 at ['a'][0]"),
-        (State(1, 2), (1, 2), "a State of 2 against a tuple of 2"),
+        ((1, 2), (1, 2, 3), "want a tuple of 2, got a tuple of 3"),
+        ((1, 2), [1, 2], "want a tuple of 2, got a list of 2"),
+        ([1], 5, "want a list of 1, got a int"),
+        (None, 5, "want None, got a int"),
+        ((1, None), (1, 2), "want None, got a int at [1]"),
+        ((1, (2,)), (1, None), "want a tuple of 1, got None at [1]"),
+        ({"a": 1}, {"b": 1}, "want a dict of 'a', got a dict of 'b'"),
+        ({"a": 1}, {"a": 1, "b": 2}, "want a dict of 'a', got a dict of 'a', 'b'"),
+        ({}, {"a": 1}, "want a dict of nothing, got a dict of 'a'"),
+        ({"a": ([1], 2)}, {"a": ([1, 2], 2)}, "want a list of 1, got a list of 2 at ['a'][0]"),
+        (State(1, 2), (1, 2), "want a State of 2, got a tuple of 2"),
     ],
 )
 def test_trees_that_are_nested_differently(tree, other, message):

@@ -28,7 +28,7 @@ def backward(output: Tensor, cotangent: npt.ArrayLike | Tensor | None = None, *,
     """See `Tensor.backward`."""
     if type(output) is not Tensor:
         raise TypeError(
-            "backward: inside jvp or vmap there is no .grad to fill in, for it is a plain array; "
+            "backward: inside jvp, vmap or the cell of a scan there is no .grad to fill in, for it is a plain array; "
             "use grad, vjp or autograd.grad"
         )
     node = recorded("backward", output)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, ParamSpec, TypeAlias
@@ -18,7 +19,17 @@ from .seal import Seal, find, seal
 from .tape import Array, Lifted, Node, Tensor, grad_enabled, innermost
 from .watch import watchers
 
-__all__ = ["Lowering", "Plan", "Primitive", "Rule", "not_differentiable", "primitive", "record", "shape_of"]
+__all__ = [
+    "Lowering",
+    "Plan",
+    "Primitive",
+    "Rule",
+    "not_differentiable",
+    "primitive",
+    "real_numbers",
+    "record",
+    "shape_of",
+]
 
 P = ParamSpec("P")
 Rule: TypeAlias = Callable[..., Any]
@@ -191,7 +202,8 @@ def shape_of(x: Any) -> tuple[int, ...]:
         raise ValueError(f"want a regular array of numbers: {error}") from None
 
 
-_PLAIN = frozenset({np.ndarray, float, int, bool})
+_NUMBERS = frozenset({float, int, bool})
+_PLAIN = _NUMBERS | {np.ndarray}
 
 
 def primitive(
@@ -259,6 +271,8 @@ def primitive(
             node = None
             if needed and recording().value:
                 node = record(plans.get(needed) or prim.plan(needed), parents, values, out, kwargs)
+            elif out.dtype.kind not in "fiub":
+                raise _not_real(prim, values, out)
             for watcher in watching().value:
                 watcher.made(prim.name, values, out, node)
             return Tensor(out, node)
@@ -272,10 +286,36 @@ def primitive(
 
 def _array(prim: Primitive, i: int, x: Any) -> Any:
     """Argument i, which is no tensor: a Python number as it is, for it takes the others' dtype; else an array."""
+    if type(x) in _NUMBERS:
+        return x
     try:
-        return x if type(x) in _PLAIN else np.asarray(x)
+        array = np.asarray(x)
+        if array.dtype.kind in "fiub":
+            return array
+    except ValueError:
+        pass
+    return real_numbers(f"{prim.name}: argument {i + 1}", x)
+
+
+def real_numbers(what: str, x: Any) -> Array:
+    """x as an array. Raises `TypeError` or `ValueError`, which call x `what`, unless it is one of real numbers."""
+    try:
+        array = np.asarray(x)
     except ValueError as error:
-        raise ValueError(f"{prim.name}: argument {i + 1} is not a regular array of numbers: {error}") from None
+        raise ValueError(f"{what} must be a regular array of numbers: {error}") from None
+    except TypeError as error:  # it holds a tensor that needs a gradient
+        raise TypeError(f"{what}: {error}") from None
+    if array.dtype.kind not in "fiub":
+        got = f"dtype {array.dtype}" if isinstance(x, np.ndarray) else reprlib.repr(x)
+        raise TypeError(f"{what} must be real numbers, got {got}")
+    return array
+
+
+def _not_real(prim: Primitive, values: Sequence[Any], out: Array) -> TypeError:
+    """The error for a result that isn't of real numbers; where that comes from an argument, the argument's."""
+    for i, value in enumerate(values):
+        real_numbers(f"{prim.name}: argument {i + 1}", value)
+    return TypeError(f"{prim.name}: the result must be real numbers, got dtype {out.dtype}")
 
 
 def not_differentiable(prim: Primitive, dtype: np.dtype[Any]) -> TypeError:

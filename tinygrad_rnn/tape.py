@@ -114,7 +114,8 @@ class Node:
 
     def __repr__(self) -> str:
         op = self.plan.primitive.name if self.plan else "leaf" if self.needs_grad else "constant"
-        return f"{op}{'' if self.name is None else f' {self.name!r}'} (node {self.index}, shape {self.shape})"
+        shape = "" if self.shape == (0,) else f", shape {self.shape}"  # a compiled loop's node has no numbers itself
+        return f"{op}{'' if self.name is None else f' {self.name!r}'} (node {self.index}{shape})"
 
 
 def norm(x: Array) -> float:

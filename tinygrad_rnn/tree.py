@@ -12,7 +12,14 @@ __all__ = ["NestingError", "flatten", "kind", "leaves", "map_leaves", "map_place
 
 
 class NestingError(ValueError):
-    """Two trees that should be nested alike are not."""
+    """Two trees that should be nested alike are not: `place` is `got`, where `wanted` was wanted."""
+
+    def __init__(self, place: str, wanted: str, got: str) -> None:
+        super().__init__(place, wanted, got)
+        self.place, self.wanted, self.got = place, wanted, got
+
+    def __str__(self) -> str:
+        return f"want {self.wanted}, got {self.got}" + (f" at {self.place}" if self.place else "")
 
 
 def map_leaves(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
@@ -40,7 +47,7 @@ def map_places(f: Callable[..., Any], tree: Any, place: str, *others: Any) -> An
     for other in others:
         alike = type(other) is type(tree) or (isinstance(tree, dict) and isinstance(other, dict))
         if not alike or (_keys(other) != keys and set(_keys(other)) != set(keys)):
-            raise NestingError(f"{kind(tree)} against {kind(other)}" + (f" at {place.strip()}" if place else ""))
+            raise NestingError(place, kind(tree), kind(other))
     return _like(tree, [map_places(f, nest[k], f"{place}[{k!r}]", *[other[k] for other in others]) for k in keys])
 
 
@@ -65,8 +72,8 @@ def _keys(tree: Any) -> list[Any]:
 
 
 def kind(tree: Any) -> str:
-    """What a tree is, for an error: `a tuple of 2`, `None`, `a Tensor`."""
-    name = "Tensor" if isinstance(tree, Tensor) else type(tree).__name__
+    """What a tree is, for an error: `a tuple of 2`, `None`, `a tensor`."""
+    name = "tensor" if isinstance(tree, Tensor) else type(tree).__name__
     if isinstance(tree, dict):
         return f"a {name} of {', '.join(map(repr, tree)) or 'nothing'}"
     return "None" if tree is None else f"a {name} of {len(tree)}" if isinstance(tree, (tuple, list)) else f"a {name}"

@@ -1,5 +1,7 @@
 """Layer normalisation and dropout as functions."""
 
+import re
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -61,7 +63,7 @@ def test_no_dropout_and_nothing_but():
     assert functional.dropout(np.ones(1000, np.float32), 0.5).dtype == np.float32
 
 
-@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan"), "a", True, None, [0.5]], ids=repr)
 def test_dropout_wants_a_probability(p):
-    with pytest.raises(ValueError, match=f"dropout: p must lie in 0 … 1, got {p}"):
+    with pytest.raises(ValueError, match=re.escape(f"dropout: p must be a number in 0 … 1, got {p!r}")):
         functional.dropout(np.ones(3), p)

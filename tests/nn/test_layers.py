@@ -1,5 +1,7 @@
 """Linear against the formula, and what all layers and cells have in common."""
 
+import re
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -56,9 +58,78 @@ def test_default_dtype(make):
 
 
 @pytest.mark.parametrize("make", MAKERS)
-@pytest.mark.parametrize("size", [0, -1, 2.0, None])
+@pytest.mark.parametrize("size", [0, -1, 2.0, None, True])
 def test_sizes_are_positive_whole_numbers(make, size):
     with pytest.raises(ValueError, match=f"{make.__name__}: .* must be a positive whole number, got {size}"):
         make(size, 2)
     with pytest.raises(ValueError, match=f"{make.__name__}: .* must be a positive whole number, got {size}"):
         make(2, size)
+
+
+# ------------------------------------------------------------------------------- what all refuse, each by its own name
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        ({"bias": "no"}, TypeError, "bias must be True or False, got 'no'"),
+        ({"bias": np.ones(2)}, TypeError, "bias must be True or False, got array([1., 1.])"),
+        ({"rng": "seed"}, TypeError, "rng must be a seed (a whole number from 0 on) or a generator, got 'seed'"),
+        ({"rng": -1}, ValueError, "rng must be a seed (a whole number from 0 on) or a generator, got -1"),
+        ({"rng": 1.5}, TypeError, "rng must be a seed (a whole number from 0 on) or a generator, got 1.5"),
+        ({"dtype": "int32"}, TypeError, "want a floating-point dtype, got int32"),
+        ({"dtype": "single precision"}, TypeError, "want a dtype, got 'single precision'"),
+    ],
+)
+def test_arguments(make, arguments, kind, message):
+    with pytest.raises(kind, match=re.escape(f"{make.__name__}: {message}")):
+        make(3, 2, **arguments)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_nothing_is_drawn_for_a_dtype_that_will_not_do(make):
+    draws = np.random.default_rng(0)
+    before = draws.bit_generator.state
+    with pytest.raises(TypeError):
+        make(3, 2, dtype=int, rng=draws)
+    assert draws.bit_generator.state == before
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_what_draws_the_parameters(make):
+    want = [p.data for p in make(3, 2, rng=5).parameters()]
+    for draws in (np.random.default_rng(5), tg.random.default_rng(5), np.int64(5)):
+        for p, w in zip(make(3, 2, rng=draws).parameters(), want, strict=True):
+            assert_array_equal(p.data, w)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize(
+    ("x", "kind", "what"),
+    [
+        (None, TypeError, "be real numbers, got None"),
+        ("x", TypeError, "be real numbers, got 'x'"),
+        (np.full((4, 3), 1j), TypeError, "be real numbers, got dtype complex128"),
+        ([[1.0, 2.0, None]], TypeError, "be real numbers, got [[1.0, 2.0, None]]"),
+        ([[1, 2, 3], [1, 2]], ValueError, "be a regular array of numbers"),
+    ],
+)
+def test_an_input_of_no_real_numbers(make, x, kind, what):
+    name = "xs" if make in (nn.RNN, nn.LSTM, nn.GRU) else "x"
+    with pytest.raises(kind, match=re.escape(f"{make.__name__}: {name} must {what}")):
+        make(3, 2)(x)
+
+
+@pytest.mark.parametrize("make", MAKERS[1:])
+@pytest.mark.parametrize(
+    ("state", "got"),
+    [("zeros", "'zeros'"), ((None, None), "(None, None)"), ({}, "{}"), (np.zeros((1, 2), complex), "dtype complex128")],
+    ids=["text", "nothing", "dictionary", "complex"],
+)
+def test_a_state_of_no_real_numbers(make, state, got):
+    message = f"h must be real numbers, got {got}"
+    if make in (nn.LSTM, nn.LSTMCell):
+        message = "state must be a pair (h, c), got" if got != "(None, None)" else "h must be real numbers, got None"
+    with pytest.raises(TypeError, match=re.escape(f"{make.__name__}: {message}")):
+        make(3, 2)(np.ones((4, 3)), state)

@@ -1,5 +1,7 @@
 """Modules: what they contain, what they are called, what they save and load."""
 
+import re
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -197,6 +199,44 @@ def test_loading_what_does_not_fit_changes_nothing():
             ValueError,
             r"load_state_dict: 'layers.1.weight' wants shape \(1, 2\), got \(2, 1\)",
         )
+
+
+@pytest.mark.parametrize(
+    ("state", "got"),
+    [(None, "None"), (nn.Linear(2, 2), "a Linear"), ([("weight", 1.0)], "a list of 1"), ("model.npz", "a str")],
+)
+def test_loading_what_is_no_mapping(state, got):
+    model = Model()
+    message = f"load_state_dict: state must be a mapping of names to arrays, got {got}"
+    for strict in (True, False):
+        assert_unchanged(model, lambda strict=strict: model.load_state_dict(state, strict), TypeError, message)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "what"),
+    [
+        (np.array([[1j, 2]]), TypeError, "be real numbers, got dtype complex128"),
+        (np.array([["1", "2"]]), TypeError, "be real numbers, got dtype <U1"),
+        (np.array([[1.0, 2.0]], object), TypeError, "be real numbers, got dtype object"),
+        (None, TypeError, "be real numbers, got None"),
+        ("path", TypeError, "be real numbers, got 'path'"),
+        ([[1.0, 2.0], [3.0]], ValueError, "be a regular array of numbers"),
+    ],
+)
+def test_loading_what_are_no_real_numbers_changes_nothing(value, kind, what):
+    model = Model()
+    state = {**{name: a + 1 for name, a in model.state_dict().items()}, "layers.1.weight": value}
+    message = f"load_state_dict: 'layers.1.weight' must {what}"
+    assert_unchanged(model, lambda: model.load_state_dict(state), kind, re.escape(message))
+
+
+def test_modes_and_strictness_are_flags():
+    model = Model()
+    with pytest.raises(TypeError, match="Model: mode must be True or False, got 'no'"):
+        model.train("no")
+    assert all(module.training is True for _, module in model.named_modules())
+    with pytest.raises(TypeError, match="load_state_dict: strict must be True or False, got 'no'"):
+        model.load_state_dict({}, strict="no")
 
 
 def test_loading_what_there_is():

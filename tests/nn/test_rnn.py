@@ -534,6 +534,11 @@ def test_errors_of_an_lstms_state():
         (nn.LSTM, {"dropout": 1.5}, "LSTM: dropout must be a number in 0 … 1, got 1.5"),
         (nn.LSTM, {"dropout": True}, "LSTM: dropout must be a number in 0 … 1, got True"),
         (nn.LSTM, {"recurrent_dropout": -1}, "LSTM: recurrent_dropout must be a number in 0 … 1, got -1"),
+        (nn.LSTM, {"dropout": "x"}, "LSTM: dropout must be a number in 0 … 1, got 'x'"),
+        (nn.GRU, {"num_layers": True}, "GRU: num_layers must be a positive whole number, got True"),
+        (nn.LSTM, {"forget_bias": "1"}, "LSTM: forget_bias must be a number, got '1'"),
+        (nn.LSTMCell, {"forget_bias": True}, "LSTMCell: forget_bias must be a number, got True"),
+        (nn.LSTM, {"proj_size": True}, "LSTM: proj_size must be a whole number below hidden_size=4, got True"),
         (nn.LSTM, {"proj_size": 4}, "LSTM: proj_size must be a whole number below hidden_size=4, got 4"),
         (nn.LSTMCell, {"proj_size": -1}, "LSTMCell: proj_size must be a whole number below hidden_size=4, got -1"),
         (nn.LSTM, {"forget_bias": 1.0, "bias": False}, "LSTM: forget_bias=1.0 is for a bias, but bias is False"),
@@ -543,6 +548,46 @@ def test_errors_of_an_lstms_state():
 def test_errors_of_values(make, arguments, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         make(3, 4, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "flag"),
+    [
+        (nn.RNN, "batch_first", "no"),
+        (nn.LSTM, "bidirectional", 2),
+        (nn.GRU, "residual", None),
+        (nn.RNNCell, "layer_norm", "no"),
+        (nn.LSTM, "layer_norm", 1),
+        (nn.GRU, "reset_after", "x"),
+        (nn.GRUCell, "reset_after", 0),
+    ],
+)
+def test_flags(make, name, flag):
+    with pytest.raises(TypeError, match=re.escape(f"{make.__name__}: {name} must be True or False, got {flag!r}")):
+        make(3, 4, **{name: flag})
+
+
+@pytest.mark.parametrize("name", ["unroll", "gates"])
+def test_flags_of_a_call(name):
+    with pytest.raises(TypeError, match=f"GRU: {name} must be True or False, got 'no'"):
+        nn.GRU(3, 4)(np.ones((5, 3)), **{name: "no"})
+
+
+def test_numbers_and_flags_of_numpy():
+    arguments = {"bias": np.True_, "bidirectional": np.True_, "layer_norm": np.False_, "forget_bias": np.float32(1)}
+    ys, _ = nn.LSTM(3, 4, 2, dropout=np.float32(0.5), rng=0, **arguments)(np.ones((5, 3)))
+    want, _ = nn.LSTM(3, 4, 2, dropout=0.5, bidirectional=True, forget_bias=1.0, rng=0)(np.ones((5, 3)))
+    assert_array_equal(ys.data, want.data)
+
+
+def test_python_s_complaints_about_positions_speak_of_the_public_class():
+    with pytest.raises(TypeError, match=r"^RNN\.__init__\(\) takes from 3 to 9 positional arguments"):
+        nn.RNN(3, 4, 1, "tanh", True, False, 0.0, False, 1)
+
+
+def test_an_rng_of_a_call_that_is_none():
+    with pytest.raises(TypeError, match="RNN: rng must be a seed"):
+        nn.RNN(3, 4)(np.ones((5, 3)), rng="seed")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from tinygrad_rnn.nn import functional
 x = tg.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
 v = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
 s = tg.tensor(1.0, requires_grad=True)
+c = tg.tensor([1.0, 2.0])
 
 
 def of(*shape):
@@ -197,8 +198,46 @@ CASES = {
         "cross_entropy: reduction must be 'mean', 'sum' or 'none', got 'average'",
     ),
     # Things that are no arrays, and gradients that are none.
-    "add, None": (lambda: x + None, TypeError, "add: unsupported operand type(s) for +: 'float' and 'NoneType'"),
-    "tanh, text": (lambda: tg.tanh("a"), TypeError, "tanh: "),
+    "add, None": (lambda: x + None, TypeError, "add: argument 2 must be real numbers, got None"),
+    "tanh, text": (lambda: tg.tanh("a"), TypeError, "tanh: argument 1 must be real numbers, got 'a'"),
+    "stack, None": (lambda: tg.stack([c, None]), TypeError, "stack: argument 2 must be real numbers, got None"),
+    "stack, text": (lambda: tg.stack([c, "a"]), TypeError, "stack: argument 2 must be real numbers, got 'a'"),
+    "stack, None in a list": (
+        lambda: tg.stack([c, [1, None]]),
+        TypeError,
+        "stack: argument 2 must be real numbers, got [1",
+    ),
+    "stack, ragged": (
+        lambda: tg.stack([c, [[1], []]]),
+        ValueError,
+        "stack: argument 2 must be a regular array of numb",
+    ),
+    "where, None": (lambda: tg.where(True, c, None), TypeError, "where: argument 3 must be real numbers, got None"),
+    "where, objects": (
+        lambda: tg.where(True, c, np.array([1, None])),
+        TypeError,
+        "where: argument 3 must be real numbers, got dtype object",
+    ),
+    "stack, array of text": (
+        lambda: tg.stack([c, np.array(["a", "b"])]),
+        TypeError,
+        "stack: argument 2 must be real numb",
+    ),
+    "add, array of complex numbers": (
+        lambda: c + np.array([1j, 1]),
+        TypeError,
+        "add: argument 2 must be real numbers, got dtype complex128",
+    ),
+    "stack, None, for many examples": (
+        lambda: tg.vmap(lambda v: tg.stack([v, None]))(c),
+        TypeError,
+        "stack: argument 2 must be real numbers, got None",
+    ),
+    "stack, objects, for many examples": (
+        lambda: tg.vmap(lambda v: tg.stack([v, np.array(None)]))(c),
+        TypeError,
+        "stack: argument 2 must be real numbers, got dtype object",
+    ),
     "where, by condition": (
         lambda: tg.where(x, x, x),
         TypeError,
@@ -211,6 +250,11 @@ CASES = {
     ),
     "complex": (
         lambda: x * 1j,
+        TypeError,
+        "multiply: argument 2 must be real numbers, got 1j",
+    ),
+    "complex array": (
+        lambda: x * np.array(1j),
         TypeError,
         "multiply: only real floating-point results have a gradient, got dtype complex",
     ),

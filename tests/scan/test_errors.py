@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import nn
 
 from .runs import assert_close
 
@@ -77,7 +78,7 @@ def test_a_carry_whose_dtype_changes(cell, carry, place, old, new, unroll):
         (lambda c, x: ({"h": c["h"], "C": c["c"]}, None), {"h": np.ones(2), "c": np.ones(2)}, ["'h', 'c'", "'h', 'C'"]),
         (lambda c, x: ({"h": c["h"]}, None), {"h": np.ones(2), "c": np.ones(2)}, ["'h', 'c'", "'h'"]),
         (lambda c, x: ((c[0], {"in": (c[0],)}), None), (np.ones(2), {"in": [np.ones(2)]}), ["list", "tuple", "['in']"]),
-        (lambda c, x: ((c[0], c[0]), None), (np.ones(2), None), ["None", "Tensor", "[1]"]),
+        (lambda c, x: ((c[0], c[0]), None), (np.ones(2), None), ["None", "tensor", "[1]"]),
     ],
     ids=["out of its tuple", "more", "list", "key", "fewer", "deep", "out of nothing"],
 )
@@ -106,6 +107,25 @@ def test_a_carry_of_which_an_array_becomes_a_nesting(cell, carry, parts, unroll)
         tg.scan(cell, carry, np.ones((3, 2)), unroll=unroll)
     for part in parts:
         assert part in str(caught.value)
+
+
+@compiled_and_unrolled
+@pytest.mark.parametrize(
+    ("cell", "carry", "told"),
+    [
+        (
+            lambda c, x: (nn.LSTMState(*c), None),
+            (1.0, 1.0),
+            "carry is a tuple of 2, but the cell returned a LSTMState of 2",
+        ),
+        (lambda c, x: ((c[0], None), None), (1.0, 1.0), "carry[1] is a tensor, but the cell returned None"),
+        (lambda c, x: ((c[0], c[0]), None), (1.0, None), "carry[1] is None, but the cell returned a tensor"),
+    ],
+)
+def test_a_carry_whose_nesting_changes_is_told_from_what_it_was(cell, carry, told, unroll):
+    message = f"scan: the cell must return a carry that is nested like the one it gets: {told}"
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        tg.scan(cell, carry, np.ones(3), unroll=unroll)
 
 
 @compiled_and_unrolled
@@ -224,7 +244,7 @@ def test_a_right_length(unroll):
 @pytest.mark.parametrize(
     ("returned", "got"),
     [
-        (lambda h, x: h, "Tensor"),
+        (lambda h, x: h, "a tensor"),
         (lambda h, x: (h,), "tuple of 1"),
         (lambda h, x: (h, h, h), "tuple of 3"),
         (lambda h, x: [h, h], "list"),
@@ -279,8 +299,67 @@ def test_ys_that_are_different_at_each_step(unroll):
     def cell(h, x):
         return h, h[: next(count)]
 
-    with pytest.raises(ValueError, match="shape"):
+    with refused(ValueError, "scan: y must have one shape in all steps; it has (1,) in step 1 and (2,) in step 2"):
         tg.scan(cell, np.ones(5), np.ones(3), unroll=unroll)
+
+
+@compiled_and_unrolled
+@pytest.mark.parametrize(("reverse", "step"), [(False, 3), (True, 2)])
+def test_a_y_that_is_sometimes_none(reverse, step, unroll):
+    def cell(h, x):
+        h = h + x
+        return h, (None if h.item() > 2 else h)
+
+    message = f"scan: y must be nested alike in each step; in step {step} it is None, before it was a tensor"
+    with pytest.raises(TypeError, match=f"^{message}$"):
+        tg.scan(cell, 0.0, np.ones(4), reverse=reverse, unroll=unroll)
+
+
+@compiled_and_unrolled
+@pytest.mark.parametrize(
+    ("first", "then", "told"),
+    [
+        (lambda h: None, lambda h: h, "it is a tensor, before it was None"),
+        (lambda h: h, lambda h: [h], "it is a list of 1, before it was a tensor"),
+        (lambda h: [h], lambda h: (h,), "it is a tuple of 1, before it was a list of 1"),
+        (lambda h: {"a": h}, lambda h: {"b": h}, "it is a dict of 'b', before it was a dict of 'a'"),
+        (lambda h: (h, {"a": h}), lambda h: (h, {"a": None}), "y[1]['a'] is None, before it was a tensor"),
+    ],
+)
+def test_ys_that_are_nested_differently(first, then, told, unroll):
+    steps = itertools.count()
+
+    def cell(h, x):
+        return h, (then if next(steps) else first)(h)
+
+    with refused(TypeError, f"scan: y must be nested alike in each step; in step 2 {told}"):
+        tg.scan(cell, 0.0, np.ones(9), unroll=unroll)
+
+
+@pytest.mark.parametrize("name", ["reverse", "unroll"])
+@pytest.mark.parametrize("flag", [4, "no", None, np.ones(2), tg.tensor([True, False])], ids=lambda f: type(f).__name__)
+def test_what_is_no_flag(name, flag):
+    with refused(TypeError, f"scan: {name} must be True or False, got {flag!r}"):
+        tg.scan(keeps, 0.0, np.ones(3), **{name: flag})
+
+
+def test_flags_of_numpy():
+    xs = np.arange(3.0)
+    last, _ = tg.scan(lambda h, x: (x, h), 0.0, xs, reverse=np.True_, unroll=np.False_)
+    assert last.item() == 0
+
+
+def test_a_backward_in_the_cell_and_one_too_many():
+    def cell(h, x):
+        h.sum().backward()
+        return h, h
+
+    with refused(TypeError, "backward: inside jvp, vmap or the cell of a scan there is no .grad"):
+        tg.scan(cell, leaf(1.0), np.ones(9))
+    last, _ = tg.scan(lambda h, x: (tg.tanh(h + x), None), leaf(1.0), np.ones(9))
+    last.backward()
+    with pytest.raises(RuntimeError, match=r"an earlier backward went through scan '9 steps' \(node \d+\) and freed"):
+        last.backward()
 
 
 @has_program

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from ..ops import asarray
+from ..ops.creation import argument
+from ..random import Generator
+from .arguments import generator
 from .recurrent import Recurrent
 from .steps import GRUStep, LSTMStep, Nonlinearity, RNNStep
 
@@ -22,15 +24,15 @@ class _Cell(Recurrent):
         bias: bool = True,
         *,
         dtype: DTypeLike | None = None,
-        rng: np.random.Generator | int | None = None,
+        rng: Generator | np.random.Generator | int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(input_size, hidden_size, bias, options)
-        self._make_weights("", input_size, dtype, np.random.default_rng(rng))
+        self._make_weights("", input_size, dtype, generator(self.step.what, rng).numpy)
 
     def forward(self, x: ArrayLike, state: Any = None) -> Any:
         """The next state; it is zeros if none is given."""
-        x = asarray(x)
+        x = argument(self.step.what, "x", x)
         if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
             raise ValueError(
                 f"{self.step.what}: x must have shape [B, {self.input_size}] or [{self.input_size}], got {x.shape}"

@@ -23,8 +23,9 @@ from ..ops import (
     tanh,
 )
 from ..ops import log_sigmoid as logsigmoid
-from ..random import default_rng
+from ..ops.creation import argument, flags_checked
 from ..tape import Tensor
+from .arguments import generator, probability
 
 __all__ = [
     "cross_entropy",
@@ -67,14 +68,13 @@ def layer_norm(
 def dropout(x: ArrayLike, p: float = 0.5, training: bool = True, rng: Any = None) -> Tensor:
     """x ⊙ m / (1 − p), each element of m being 0 with probability p, else 1; x itself when not training.
 
-    `rng` is what `tinygrad_rnn.random.default_rng` takes. Raises `ValueError` for a p that isn't in 0 … 1.
+    `rng` is what `tinygrad_rnn.random.default_rng` takes. Raises `ValueError` for a p that isn't a number in 0 … 1.
     """
-    x = ops.asarray(x)
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p must lie in 0 … 1, got {p}")
+    x, p = argument("dropout", "x", x), probability("dropout", "p", p)
+    flags_checked("dropout", training=training)
     if not training or p == 0:
         return x
-    kept = default_rng(rng).bernoulli(1 - p, x.shape, x.dtype)
+    kept = generator("dropout", rng).bernoulli(1 - p, x.shape, x.dtype)
     return ops.multiply(x, kept if p == 1 else kept / (1 - p))
 
 

@@ -5,19 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from ..ops.creation import argument, flags_checked
+from ..random import Generator
 from ..tape import Tensor
+from .arguments import floating, generator, sizes_checked
 from .functional import linear
 from .init import uniform
 from .module import Module
 
-__all__ = ["Linear", "sizes_checked"]
-
-
-def sizes_checked(what: str, **sizes: int) -> None:
-    """Raise `ValueError` for a size that is not a positive whole number."""
-    for name, size in sizes.items():
-        if not isinstance(size, (int, np.integer)) or size < 1:
-            raise ValueError(f"{what}: {name} must be a positive whole number, got {size!r}")
+__all__ = ["Linear"]
 
 
 class Linear(Module):
@@ -33,15 +29,15 @@ class Linear(Module):
         bias: bool = True,
         *,
         dtype: DTypeLike | None = None,
-        rng: np.random.Generator | int | None = None,
+        rng: Generator | np.random.Generator | int | None = None,
     ) -> None:
         sizes_checked("Linear", in_features=in_features, out_features=out_features)
-        rng = np.random.default_rng(rng)
-        bound = in_features**-0.5
+        flags_checked("Linear", bias=bias)
+        dtype, draws, bound = floating("Linear", dtype), generator("Linear", rng).numpy, in_features**-0.5
         self.in_features, self.out_features = in_features, out_features
-        self.weight = uniform((out_features, in_features), bound, rng, dtype)
-        self.bias = uniform((out_features,), bound, rng, dtype) if bias else None
+        self.weight = uniform((out_features, in_features), bound, draws, dtype)
+        self.bias = uniform((out_features,), bound, draws, dtype) if bias else None
 
     def forward(self, x: ArrayLike) -> Tensor:
         """x Wᵀ + b."""
-        return linear(x, self.weight, self.bias)
+        return linear(argument("Linear", "x", x), self.weight, self.bias)

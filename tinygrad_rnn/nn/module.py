@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
+from ..ops.creation import flags_checked
+from ..primitive import real_numbers
 from ..scope import scope
 from ..tape import Array, Tensor
+from ..tree import kind
 
 __all__ = ["Module"]
 
@@ -89,6 +90,7 @@ class Module:
 
     def train(self, mode: bool = True) -> Module:
         """Training mode, for this module and all inside it."""
+        flags_checked(type(self).__name__, mode=mode)
         for _, module in self.named_modules():
             module.training = mode
         return self
@@ -104,9 +106,12 @@ class Module:
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
         """Take the parameters' values from a mapping of arrays; their dtypes stay as they are.
 
-        Raises `KeyError` for missing or (if `strict`) unexpected names, `ValueError` for a shape that differs. Then
-        nothing has changed.
+        Raises `KeyError` for missing or (if `strict`) unexpected names, `ValueError` for a shape that differs,
+        `TypeError` for what isn't of real numbers. Then nothing has changed.
         """
+        flags_checked("load_state_dict", strict=strict)
+        if not isinstance(state, Mapping):
+            raise TypeError(f"load_state_dict: state must be a mapping of names to arrays, got {kind(state)}")
         own = dict(self.named_parameters())
         missing = [name for name in own if name not in state] if strict else []
         unexpected = [name for name in state if name not in own] if strict else []
@@ -115,7 +120,7 @@ class Module:
         new = {}
         for name, p in own.items():
             if name in state:
-                array = np.asarray(state[name]).astype(p.dtype)
+                array = real_numbers(f"load_state_dict: {name!r}", state[name]).astype(p.dtype)
                 if array.shape != p.shape:
                     raise ValueError(f"load_state_dict: {name!r} wants shape {p.shape}, got {array.shape}")
                 new[name] = array

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..ops import asarray
+from ..ops.creation import argument, flags_checked
 from ..tape import Array, Tensor
-from .linear import sizes_checked
+from .arguments import floating, sizes_checked
 from .module import Module
 from .steps import Step, Weights
 
@@ -27,6 +27,7 @@ class Recurrent(Module):
     def __init__(self, input_size: int, hidden_size: int, bias: bool, options: dict[str, Any]) -> None:
         what = type(self).__name__
         sizes_checked(what, input_size=input_size, hidden_size=hidden_size)
+        flags_checked(what, bias=bias)
         own = [field.name for field in fields(self.kind) if field.name != "what"]
         for name in options:
             if name not in own:
@@ -39,6 +40,7 @@ class Recurrent(Module):
         self._read: dict[str, attrgetter[tuple[Any, ...]]] = {}
 
     def _make_weights(self, suffix: str, input_size: int, dtype: DTypeLike | None, rng: np.random.Generator) -> None:
+        dtype = floating(self.step.what, dtype)
         made = self.step.weights(input_size, self.hidden_size, self.bias, dtype, rng)
         for name, p in made._asdict().items():
             setattr(self, name + suffix, p)
@@ -49,12 +51,12 @@ class Recurrent(Module):
 
     def _states(self, state: Any, lead: tuple[int, ...], read: str, by: Tensor) -> list[Tensor]:
         """The tensors of a state. Raises `ValueError` for one that isn't [*lead, its size]."""
-        found = [asarray(part) for part in self.step.parts(state)]
-        for tensor, name, shape in zip(found, self.step.states, self._state_shapes(lead), strict=True):
+        what, names = self.step.what, self.step.states
+        found = [argument(what, name, part) for name, part in zip(names, self.step.parts(state), strict=True)]
+        for tensor, name, shape in zip(found, names, self._state_shapes(lead), strict=True):
             if tensor.shape != shape:
                 raise ValueError(
-                    f"{self.step.what}: {name} must have shape {list(shape)} for {read} of shape {by.shape}, "
-                    f"got {tensor.shape}"
+                    f"{what}: {name} must have shape {list(shape)} for {read} of shape {by.shape}, got {tensor.shape}"
                 )
         return found
 

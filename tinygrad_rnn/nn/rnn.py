@@ -9,14 +9,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from ..ops import asarray, concatenate, ones, stack, swapaxes
-from ..random import Generator, default_rng
+from ..ops import concatenate, ones, stack, swapaxes
+from ..ops.creation import argument, flags_checked
+from ..random import Generator
 from ..scan import scan
 from ..scope import scope
 from ..tape import Tensor
 from ..tree import map_leaves
+from .arguments import generator, probability, sizes_checked
 from .functional import dropout
-from .linear import sizes_checked
 from .recurrent import Recurrent
 from .steps import GRUStep, LSTMStep, Nonlinearity, RNNStep
 
@@ -43,14 +44,13 @@ class _Layers(Recurrent):
         super().__init__(input_size, hidden_size, bias, options)
         what = type(self).__name__
         sizes_checked(what, num_layers=num_layers)
-        for name, p in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
-            if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 <= p <= 1:
-                raise ValueError(f"{what}: {name} must be a number in 0 … 1, got {p!r}")
+        flags_checked(what, batch_first=batch_first, bidirectional=bidirectional, residual=residual)
+        self.dropout = probability(what, "dropout", dropout)
+        self.recurrent_dropout = probability(what, "recurrent_dropout", recurrent_dropout)
         if dropout and num_layers == 1:
             warnings.warn(f"{what}: dropout acts between layers, and num_layers is 1", stacklevel=2)
         self.num_layers, self.batch_first, self.bidirectional = num_layers, batch_first, bidirectional
-        self.dropout, self.recurrent_dropout, self.residual = dropout, recurrent_dropout, residual
-        self.rng = default_rng(rng)
+        self.residual, self.rng = residual, generator(what, rng)
         self._suffixes = [[f"_l{n}", f"_l{n}_reverse"][: 1 + bidirectional] for n in range(num_layers)]
         width = input_size
         for suffixes in self._suffixes:
@@ -84,7 +84,8 @@ class _Layers(Recurrent):
 
         Raises `ValueError` for shapes that differ from these.
         """
-        xs = asarray(xs)
+        flags_checked(self.step.what, unroll=unroll, gates=gates)
+        xs = argument(self.step.what, "xs", xs)
         if xs.ndim not in (2, 3) or xs.shape[-1] != self.input_size:
             batched = f"[B, T, {self.input_size}]" if self.batch_first else f"[T, B, {self.input_size}]"
             raise ValueError(
@@ -94,7 +95,7 @@ class _Layers(Recurrent):
         if turned:
             xs = swapaxes(xs, 0, 1)
         starts = self._starts(state, xs)
-        rng = self.rng if rng is None else default_rng(rng)
+        rng = self.rng if rng is None else generator(self.step.what, rng)
         p, p_state = (self.dropout, self.recurrent_dropout) if self.training else (0.0, 0.0)
         lasts: list[Any] = []
         found: dict[str, dict[str, Tensor]] = {}
@@ -187,10 +188,14 @@ class RNN(_Layers):
         hidden_size: int,
         num_layers: int = 1,
         nonlinearity: Nonlinearity = "tanh",
-        *args: Any,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, *args, nonlinearity=nonlinearity, **options)
+        common = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
+        super().__init__(*common, nonlinearity=nonlinearity, **options)
 
 
 class LSTM(_Layers):

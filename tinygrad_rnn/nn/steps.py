@@ -6,7 +6,8 @@ A cell module and a layer differ in what is around them; the equations are here,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import DTypeLike
 
 from ..ops import inner, relu, sigmoid, split, tanh
 from ..ops import tensor as leaf
+from ..ops.creation import flags_checked
 from ..scope import scopes
 from ..tape import Tensor
 from .functional import layer_norm, linear
@@ -60,6 +62,9 @@ class Step:
     gates: ClassVar[int] = 1  # how many blocks of H rows the weights have
     states: ClassVar[tuple[str, ...]] = ("h",)
 
+    def __post_init__(self) -> None:
+        flags_checked(self.what, **{f.name: getattr(self, f.name) for f in fields(self) if f.type == "bool"})
+
     def output_size(self, hidden_size: int) -> int:
         """The length of h."""
         return hidden_size
@@ -73,7 +78,7 @@ class Step:
         return (state,)
 
     def weights(
-        self, input_size: int, hidden_size: int, bias: bool, dtype: DTypeLike | None, rng: np.random.Generator
+        self, input_size: int, hidden_size: int, bias: bool, dtype: DTypeLike, rng: np.random.Generator
     ) -> Weights:
         """W_ih [gates·H, I], W_hh [gates·H, H], b_ih and b_hh [gates·H], drawn from U(−1/√H, 1/√H) in this order."""
         rows, bound = self.gates * hidden_size, hidden_size**-0.5
@@ -102,6 +107,7 @@ class RNNStep(Step):
     nonlinearity: Nonlinearity = "tanh"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.nonlinearity not in ACTIVATIONS:
             raise ValueError(f"{self.what}: nonlinearity must be 'tanh' or 'relu', got {self.nonlinearity!r}")
 
@@ -125,6 +131,12 @@ class LSTMStep(Step):
     gates: ClassVar[int] = 4
     states: ClassVar[tuple[str, ...]] = ("h", "c")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        bias = self.forget_bias
+        if bias is not None and (not isinstance(bias, Real) or isinstance(bias, bool)):
+            raise ValueError(f"{self.what}: forget_bias must be a number, got {bias!r}")
+
     def output_size(self, hidden_size: int) -> int:
         """The length of h."""
         return self.proj_size or hidden_size
@@ -141,13 +153,16 @@ class LSTMStep(Step):
         return state
 
     def weights(
-        self, input_size: int, hidden_size: int, bias: bool, dtype: DTypeLike | None, rng: np.random.Generator
+        self, input_size: int, hidden_size: int, bias: bool, dtype: DTypeLike, rng: np.random.Generator
     ) -> Weights:
         """Those of every cell; W_hr [P, H] from the same distribution, c's gain and offset from 1 and 0."""
-        if not isinstance(self.proj_size, (int, np.integer)) or not 0 <= self.proj_size < hidden_size:
+        size = self.proj_size
+        if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or not 0 <= size < hidden_size:
             raise ValueError(
-                f"{self.what}: proj_size must be a whole number below hidden_size={hidden_size}, got {self.proj_size!r}"
+                f"{self.what}: proj_size must be a whole number below hidden_size={hidden_size}, got {size!r}"
             )
+        if self.forget_bias is not None and not bias:
+            raise ValueError(f"{self.what}: forget_bias={self.forget_bias!r} is for a bias, but bias is False")
         w = super().weights(input_size, hidden_size, bias, dtype, rng)
         if self.proj_size:
             w = w._replace(weight_hr=uniform((self.proj_size, hidden_size), hidden_size**-0.5, rng, dtype))
@@ -155,9 +170,7 @@ class LSTMStep(Step):
             w = w._replace(gain_c=leaf(np.ones(hidden_size), dtype=w.weight_ih.dtype, requires_grad=True))
             if bias:
                 w = w._replace(offset_c=leaf(np.zeros(hidden_size), dtype=w.weight_ih.dtype, requires_grad=True))
-        if self.forget_bias is not None:
-            if w.bias_ih is None or w.bias_hh is None:
-                raise ValueError(f"{self.what}: forget_bias={self.forget_bias!r} is for a bias, but bias is False")
+        if self.forget_bias is not None and w.bias_ih is not None and w.bias_hh is not None:
             forget = slice(hidden_size, 2 * hidden_size)
             w.bias_ih.data[forget], w.bias_hh.data[forget] = self.forget_bias, 0.0
         return w

@@ -9,6 +9,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from ..primitive import real_numbers
 from ..setting import Setting, setting_to
 from ..tape import Array, Node, Tensor
 from .shapes import _shape
@@ -100,6 +101,20 @@ def asarray(
     if isinstance(data, Tensor) and dtype in (None, data.dtype) and not requires_grad and name is None:
         return data
     return _leaf("asarray", _as_array("asarray", data, dtype), requires_grad, name)
+
+
+def argument(what: str, called: str, x: Any) -> Tensor:
+    """`asarray(x)`; where that can't be, the error says so of `what`'s argument: "RNN: xs must be real numbers, …"."""
+    if not isinstance(x, Tensor):
+        real_numbers(f"{what}: {called}", x)
+    return asarray(x)
+
+
+def flags_checked(what: str, **flags: bool) -> None:
+    """Raise `TypeError` for a flag that is neither True nor False."""
+    for called, flag in flags.items():
+        if not isinstance(flag, (bool, np.bool_)):
+            raise TypeError(f"{what}: {called} must be True or False, got {flag!r}")
 
 
 def _as_array(what: str, data: ArrayLike | Tensor, dtype: DTypeLike | None) -> Array:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..ops import asarray, get_default_dtype
+from ..ops.creation import argument, flags_checked
 from ..tape import Tensor, no_grad
 from ..tree import NestingError, flatten, kind, map_leaves, map_places
 
@@ -24,12 +25,15 @@ class Loop:
     ) -> None:
         if not callable(cell):
             raise TypeError(f"scan: the cell must be a function of a carry and an input, got {type(cell).__name__}")
+        flags_checked("scan", reverse=reverse)
         self.cell, self.reverse = cell, reverse
         self.carry = map_places(_tensor, carry, "carry")
         self.xs = map_places(_tensor, xs, "xs")
         self.starts, self.nest_carry = flatten(self.carry)
         self.sequences, self.nest_x = flatten(self.xs)
         self.length = self._length(length)
+        self.nest_y: Any = None  # y's, once there has been a step, with zeros for leaves
+        self.taken = 0  # steps
 
     def _length(self, length: int | None) -> int:
         if length is not None:
@@ -89,9 +93,25 @@ class Loop:
             new = map_places(_renewed, self.carry, "carry", new)
         except NestingError as error:
             raise TypeError(
-                f"scan: the cell must return a carry that is nested like the one it gets: {error}"
+                "scan: the cell must return a carry that is nested like the one it gets: "
+                f"{error.place} is {error.wanted}, but the cell returned {error.got}"
             ) from None
-        return new, map_places(_tensor, y, "y")
+        y = map_places(_tensor, y, "y")
+        self._check_nesting(y)
+        return new, y
+
+    def _check_nesting(self, y: Any) -> None:
+        """That of y is the same in each step."""
+        if not self.taken:
+            self.nest_y = map_leaves(lambda _: 0, y)
+        try:
+            map_places(_no_nest, self.nest_y, "y", y)
+        except NestingError as error:
+            raise TypeError(
+                f"scan: y must be nested alike in each step; in step {self.order()[self.taken] + 1} "
+                f"{'it' if error.place == 'y' else error.place} is {error.got}, before it was {error.wanted}"
+            ) from None
+        self.taken += 1
 
     def no_ys(self) -> Any:
         """The ys of no step at all: what one step would give, on zeros, says their shapes and dtypes."""
@@ -115,18 +135,18 @@ class Loop:
 def _tensor(place: str, x: Any) -> Tensor:
     if isinstance(x, Tensor):
         return x
+    found = argument("scan", place, x)
     made_of_python_numbers = not isinstance(x, (np.ndarray, np.generic))
-    try:
-        if made_of_python_numbers and np.asarray(x).dtype.kind == "f":
-            return asarray(x, get_default_dtype())
-        return asarray(x)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"scan: {place}: {error}") from None
+    return asarray(x, get_default_dtype()) if made_of_python_numbers and found.dtype.kind == "f" else found
+
+
+def _no_nest(place: str, old: Any, new: Any) -> None:
+    if new is None or isinstance(new, (tuple, list, dict)):
+        raise NestingError(place, "a tensor", kind(new))
 
 
 def _renewed(place: str, old: Tensor, new: Any) -> Any:
-    if new is None or isinstance(new, (tuple, list, dict)):
-        raise NestingError(f"a tensor against {kind(new)} at {place}")
+    _no_nest(place, old, new)
     new = _tensor(place, new)
     if new.shape != old.shape:
         raise ValueError(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..ops.creation import flags_checked
 from ..tape import Lifted
 from ..watch import watchers
 from .capture import capture
@@ -52,7 +53,7 @@ def scan(
     unrolled loop.
 
     Raises `TypeError` or `ValueError` for a cell that returns no pair or changes the carry's nesting, shapes or dtypes,
-    and for xs without a first axis in common.
+    or y's nesting or shapes, and for xs without a first axis in common.
 
     >>> import tinygrad_rnn as tg
     >>> def cell(h, x):
@@ -62,6 +63,7 @@ def scan(
     >>> ys
     tensor([0.76159416, 0.36339948, 0.17972621])
     """
+    flags_checked("scan", unroll=unroll)
     loop = Loop(cell, carry, xs, length, reverse)
     every = _checkpoint(checkpoint, loop.length)
     if unroll or why_unrolled(loop) is not None:

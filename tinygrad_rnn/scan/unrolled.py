@@ -7,7 +7,8 @@ from typing import Any
 
 from ..ops import stack
 from ..scope import scope
-from ..tree import flatten, leaves, map_leaves
+from ..tape import Tensor
+from ..tree import flatten, leaves, map_places
 from .capture import Capture
 from .loop import Loop, part_names
 
@@ -40,7 +41,17 @@ def unrolled(loop: Loop, done: Sequence[Capture] = ()) -> tuple[Any, Any]:
             _name(carry, carry_name, t)
             _name(y, "y", t)
             ys[i] = y
-    return carry, loop.no_ys() if not ys else map_leaves(lambda *steps: stack(steps), *ys)
+    return carry, loop.no_ys() if not ys else map_places(_stacked, ys[0], "y", *ys[1:])
+
+
+def _stacked(place: str, *steps: Tensor) -> Tensor:
+    for i, y in enumerate(steps):
+        if y.shape != steps[0].shape:
+            raise ValueError(
+                f"scan: {place} must have one shape in all steps; it has {steps[0].shape} in step 1 "
+                f"and {y.shape} in step {i + 1}"
+            )
+    return stack(steps)
 
 
 def _name(tree: Any, name: str, t: int) -> None:
