@@ -10,11 +10,13 @@ import warnings
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.scan import choice
 from tinygrad_rnn.scan.c import compiler, function
+from tinygrad_rnn.scan.capture import capture
+from tinygrad_rnn.scan.loop import Loop
 
 try:
     compiler.compiler()
@@ -146,20 +148,51 @@ def test_a_cell_that_is_another_at_each_call(monkeypatch):
     monkeypatch.setattr(choice, "_ANYHOW", 2)
     monkeypatch.setattr(choice, "_RUNS", 5)
 
+    def growing(h, x):
+        return tg.tanh(h + x), None
+
+    def run(size, times=1):
+        for _ in range(times):
+            tg.scan(growing, np.zeros(size), np.ones((20, size)))
+
+    def told(size):
+        return tg.scan_program(growing, np.zeros(size), np.ones((20, size))).explain()
+
+    assert "run in C" in told(5)  # it would be; to ask decides nothing
+    for size in (3, 4, 5):
+        run(size)
+    assert ["run in C" in told(size) for size in (3, 4, 5, 6)] == [True, True, False, False]
+    assert "the cell comes in too many structures, 2 are in C already" in told(6)
+    run(3, times=7)
+    assert ["run in C" in told(size) for size in (3, 4, 5, 6)] == [True, True, False, True]  # two, run ten times by now
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_number_that_is_another_at_each_call(dtype):
+    """It becomes an input of the program."""
+    carry, xs = np.zeros(3, dtype), np.linspace(-1, 1, 60, dtype=dtype).reshape(20, 3)
+    ends = []
+
     def annealed(by):
-        def changing(h, x):
-            return tg.tanh(by * h + x), None
+        return lambda h, x: (tg.tanh(by * h + x) / (1.0 + by), 2.0 * h)
 
-        return changing
-
-    def in_c(by):
-        return "run in C" in explained(8, annealed(by))
-
-    assert [in_c(by) for by in (0.1, 0.2, 0.3, 0.1, 0.3, 0.4)] == [True, True, False, True, False, False]
-    assert "the cell comes in too many structures, 2 are in C already" in explained(8, annealed(0.3))
-    for _ in range(3):
-        tg.scan(annealed(0.1), np.zeros(3), np.ones((20, 3)))
-    assert in_c(0.5)  # two, run ten times by now
+    for k in range(12):
+        cell = annealed(0.25 + 0.01 * k)
+        for wanted in (False, True):
+            h0 = tg.tensor(carry, requires_grad=wanted)
+            runs = []
+            for unroll in (False, True):
+                h0.grad = None
+                h, ys = tg.scan(cell, h0, xs, unroll=unroll)
+                if wanted:
+                    ((h * [1.0, 2.0, 3.0]).sum() + ys.sum()).backward()
+                runs.append((h.numpy(), ys.numpy(), *([h0.grad] if wanted else [])))
+            for got, want in zip(*runs, strict=True):
+                assert got.dtype == want.dtype == dtype
+                assert_allclose(got, want, rtol=1e-5 if dtype == "float32" else 1e-13)
+        ends.append(capture(Loop(cell, carry, xs, None, False)).step.end)
+    assert ends[0] is not ends[1]
+    assert ends[-3] is ends[-2] is ends[-1]
 
 
 def test_a_fork_while_another_thread_compiles():

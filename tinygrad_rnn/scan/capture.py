@@ -29,7 +29,7 @@ __all__ = ["Capture", "Captured", "State", "capture", "forget"]
 class State:
     """What has been captured so far: the operations up to here, as a path from the root."""
 
-    __slots__ = ("dtype", "in_c", "next", "programs", "seen", "shape")
+    __slots__ = ("dtype", "in_c", "next", "numbers", "programs", "seen", "shape")
 
     def __init__(self, shape: tuple[int, ...] = (), dtype: Any = None) -> None:
         self.next: dict[Hashable, State] = {}
@@ -37,6 +37,7 @@ class State:
         self.programs: dict[str, Any] = {}  # by what their loops are written in
         self.in_c: bool | None = None  # whether its loop is in C by default; None until that is decided
         self.seen: set[Any] = set()  # the cells that were found to do the same in each step
+        self.numbers: dict[Any, int] = {}  # by a cell's code: how often it went on with new ones
 
 
 _LIMIT = 20_000  # states; more than that are forgotten all at once
@@ -69,12 +70,13 @@ class _Numbered(Var):
 class _Capturing(Trace):
     """Follows the states and notes the operations; works out the real tensors where they are asked for.
 
-    The first `inputs` values are the carry's and the input's leaves; `given` has their real tensors, by number.
+    The first `inputs` values are the carry's and the input's leaves; `given` has their real tensors, by number. `code`
+    is the cell's.
     """
 
-    def __init__(self, inputs: Sequence[Form], given: Callable[[int], Tensor]) -> None:
+    def __init__(self, inputs: Sequence[Form], given: Callable[[int], Tensor], code: Any) -> None:
         super().__init__()
-        self.given = given
+        self.given, self.code = given, code
         self.count = self.inputs = len(inputs)
         self.values: list[Var] = [_Numbered(shape, dtype, i + 1) for i, (shape, dtype) in enumerate(inputs)]
         self.state = _root.next.get(inputs) or _after(_root, inputs, None, (), None)
@@ -92,8 +94,15 @@ class _Capturing(Trace):
 
     def real(self, var: Var) -> Tensor:
         if self.is_open:
-            self.refuse("the cell reads the numbers of a tensor that depends on the carry or on x")
+            self.refuse(f"the cell reads the numbers of a tensor that depends on the carry or on x{self._line()}")
         return self.worked_out(var)
+
+    def _line(self) -> str:
+        """Where in the cell's code it is called from."""
+        frame = sys._getframe()
+        while frame.f_back is not None and frame.f_code is not self.code:
+            frame = frame.f_back
+        return f" ({frame.f_code.co_filename}:{frame.f_lineno})" if frame.f_code is self.code else ""
 
     def worked_out(self, var: Any) -> Tensor:
         """The real tensor, by the operations that lead to it."""
@@ -160,7 +169,12 @@ class _Capturing(Trace):
         if not prim.is_ours:  # its rules become part of the program, and may read what changes
             ids.append(Reach([*prim.traced(), *kwargs.values()]).settings)
         key = tuple(ids)
-        self.state = state = self.state.next.get(key) or self._new_state(key, prim, operands, kwargs)
+        state = self.state.next.get(key)
+        if state is None:
+            if (dtype := self._of_changing_numbers(prim, args)) is not None:
+                return self.apply(prim, [np.array(a, dtype) if type(a) is float else a for a in args], kwargs)
+            state = self._new_state(key, prim, operands, kwargs)
+        self.state = state
         self.count += 1
         out = _Numbered(state.shape, state.dtype, self.count)
         self.equations.append(Equation(prim, tuple(operands), kwargs, out))
@@ -172,6 +186,19 @@ class _Capturing(Trace):
             with enable_grad():
                 return traced.detach()
         return traced
+
+    def _of_changing_numbers(self, prim: Primitive, args: Sequence[Any]) -> np.dtype[Any] | None:
+        """The dtype of an operation in which the cell has had one Python number after another, if it can be an input.
+
+        Numbers are part of a program, which a temperature that is lowered at each call would have made anew each time.
+        """
+        others = [a.dtype for a in args if isinstance(a, (Tensor, np.ndarray))]
+        if float not in map(type, args) or prim.kind != "elementwise" or None in prim.rules or not others:
+            return None
+        numbers = self.state.numbers
+        numbers[self.code] = numbers.get(self.code, 0) + 1
+        dtype = np.result_type(*others)
+        return dtype if numbers[self.code] > _SEVERAL and dtype.kind == "f" else None
 
     def _new_state(self, key: Hashable, prim: Primitive, operands: Sequence[Operand], kwargs: dict[str, Any]) -> State:
         try:
@@ -195,6 +222,7 @@ def _require_derivatives(prim: Primitive, operands: Sequence[Operand]) -> None:
 
 
 _NUMBERS = frozenset({float, int, bool})
+_SEVERAL = 3  # Python numbers of a cell in one place that are part of its programs
 _recording = grad_enabled.stack
 
 
@@ -209,7 +237,7 @@ class Capture:
 
         self.loop = loop
         self.since = Node(_NOTHING, needs_grad=False).index  # what is made from here on, the cell makes
-        self.trace = trace = _Capturing(loop.forms(), given)
+        self.trace = trace = _Capturing(loop.forms(), given, loop.code())
         traced = [Traced(v, trace) for v in trace.values]
         new, y = loop.step(loop.nest_carry(traced[:c]), loop.nest_x(traced[c:]))
         made = leaves(y)

@@ -13,7 +13,7 @@ from .backend import Language, backend
 from .capture import Capture
 from .trace import CompilerError
 
-__all__ = ["chosen", "give_up"]
+__all__ = ["chosen", "decided", "give_up"]
 
 _WORTH_IT = 8  # steps: what a shorter loop saves doesn't repay the compiler
 _ANYHOW = 32  # structures of one cell that are compiled in C, however seldom they are run
@@ -33,10 +33,30 @@ _failed = False  # whether the compiler has
 
 
 def chosen(found: Capture, length: int) -> tuple[Language, str]:
-    """In what the loop of a captured step is run, and if "auto" has it in NumPy, why.
+    """In what the loop of a captured step is run, and if "auto" has it in NumPy, why."""
+    given = _given(found, length)
+    if given is not None:
+        return given
+    if _pays(found):
+        return "c", ""
+    return "numpy", f"the cell comes in too many structures, {_tally(found).structures} are in C already"
 
-    For a structure that is decided when it is met first, so that its results don't change after some calls.
-    """
+
+def decided(found: Capture, length: int) -> Language:
+    """In what the loop of a captured step is run now. It stays so, lest its results change after some calls."""
+    given = _given(found, length)
+    if given is not None:
+        return given[0]
+    tally, end = _tally(found), found.end
+    tally.runs += 1
+    if end.in_c is None:
+        end.in_c = _pays(found)
+        tally.structures += end.in_c
+    return "c" if end.in_c else "numpy"
+
+
+def _given(found: Capture, length: int) -> tuple[Language, str] | None:
+    """In what a loop is run, whatever has been run before; `None` if that decides."""
     asked = backend.get()
     if asked != "auto":
         return asked, ""
@@ -44,17 +64,19 @@ def chosen(found: Capture, length: int) -> tuple[Language, str]:
         return "numpy", f"it has fewer than {_WORTH_IT} steps"
     if _failed:
         return "numpy", "the C compiler failed"
-    end = found.end
-    if end.in_c is None and (why := _missing(os.environ.get("CC"), os.environ.get("PATH"))):
+    if found.end.in_c is None and (why := _missing(os.environ.get("CC"), os.environ.get("PATH"))):
         return "numpy", why
-    tally = _tallies.setdefault(found.loop.code() or type(found.loop.cell), _Tally())
-    tally.runs += 1
-    if end.in_c is None:
-        end.in_c = tally.structures < _ANYHOW or tally.runs >= _RUNS * tally.structures
-        tally.structures += end.in_c
-    if end.in_c:
-        return "c", ""
-    return "numpy", f"the cell comes in too many structures, {tally.structures} are in C already"
+    return None
+
+
+def _pays(found: Capture) -> bool:
+    tally = _tally(found)
+    enough = tally.structures < _ANYHOW or tally.runs >= _RUNS * tally.structures
+    return enough if found.end.in_c is None else found.end.in_c
+
+
+def _tally(found: Capture) -> _Tally:
+    return _tallies.setdefault(found.loop.code() or type(found.loop.cell), _Tally())
 
 
 @functools.lru_cache(8)

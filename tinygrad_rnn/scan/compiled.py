@@ -17,7 +17,7 @@ from ..tape import Array, Node, Tensor, enable_grad, grad_enabled
 from ..transforms import variable
 from .backend import Language, backend
 from .capture import Capture
-from .choice import chosen, give_up
+from .choice import decided, give_up
 from .loop import Loop
 from .trace import CompilerError, Step, UntraceableError, Var
 
@@ -48,16 +48,25 @@ def _program(found: Capture, language: Language, wanted: Wanted | None) -> LoopP
 
 def compiled(loop: Loop, found: Capture, checkpoint: int | None) -> tuple[Any, Any]:
     """The last carry and the ys. Raises `UntraceableError` if the step can't be compiled."""
-    language, _ = chosen(found, loop.length)
+    language = decided(found, loop.length)
     try:
-        tensors = _outputs(language, loop, found, checkpoint)
-    except CompilerError as error:
-        if backend.get() != "auto":
-            raise
-        give_up(error)
-        tensors = _outputs("numpy", loop, found, checkpoint)
+        try:
+            tensors = _outputs(language, loop, found, checkpoint)
+        except CompilerError as error:
+            if backend.get() != "auto":
+                raise
+            give_up(error)
+            tensors = _outputs("numpy", loop, found, checkpoint)
+    except UntraceableError:
+        raise
+    except Exception as error:
+        error.add_note(_WHERE.format(loop.described()))
+        raise
     c = len(loop.starts)
     return loop.nest_carry(tensors[:c]), found.nest_ys(tensors[c:])
+
+
+_WHERE = "This is in {}, which is compiled; scan(…, unroll=True) shows the line of the cell."
 
 
 def _outputs(language: Language, loop: Loop, found: Capture, checkpoint: int | None) -> list[Tensor]:
@@ -168,6 +177,7 @@ class _Run:
         self, derivative: Derivative, loop: Loop, inputs: Sequence[Tensor], step: Step, checkpoint: int | None
     ) -> None:
         self.derivative, self.step, self.length, self.reverse = derivative, step, loop.length, loop.reverse
+        self.described = loop.described()
         self.nodes = [t.node if i in derivative.reached else None for i, t in enumerate(inputs)]
         c, x = self.carries, self.sequences = len(step.carry), len(step.xs)
         # Long sequences aren't copied where memory is short: a write to them is found out, as elsewhere on the tape.
@@ -217,7 +227,11 @@ class _Run:
         """The cotangents of the inputs that need one: arrays, or tensors if those that come are tensors."""
         if any(isinstance(part, Tensor) for part in ct.parts.values()):
             return self._pull_unrolled(ct, record=True)
-        found = self._pull(ct)
+        try:
+            found = self._pull(ct)
+        except Exception as error:
+            error.add_note(_WHERE.format(f"the backward of {self.described}"))
+            raise
         if len(ct.parts) == self.count:
             return found
         # A result that nobody used counted as one with the cotangent 0, and 0 times infinity is NaN.

@@ -42,7 +42,7 @@ class Program:
                 except UntraceableError as error:
                     reason = str(error)
         if reason is not None:
-            self._lines = [f"{_where(loop)} is run step by step, each operation on the tape: {reason}."]
+            self._lines = [f"{_beginning(loop)} is run step by step, each operation on the tape: {reason}."]
 
     def _compile(self, step: Capture) -> None:
         # Not the programs that are run, which have the names of the cell that they were first made for.
@@ -58,7 +58,7 @@ class Program:
         self.compiled = True
         self.source = f"{shown.forward.emitted.source}\n\n{shown.emitted.source}"
         self._lines = [
-            f"{_where(self._loop)} is compiled, and run in blocks of up to {run.block} steps.",
+            f"{_beginning(self._loop)} is compiled, and run in blocks of up to {run.block} steps.",
             *_told(f"Forward{how[0]}", shown.forward.emitted),
             *_told(f"Backward, from the last step to the first{how[1]}", shown.emitted),
             _kept(run),
@@ -88,11 +88,9 @@ def _by_all(program: LoopProgram) -> Derivative:
     return Derivative(program, carry, xs, constants)
 
 
-def _where(loop: Loop) -> str:
-    """The cell, and where it is written."""
-    code = loop.code()
-    name = getattr(loop.cell, "__qualname__", type(loop.cell).__name__)
-    return f"The loop over {name}" + (f" ({code.co_filename}:{code.co_firstlineno})" if code else "")
+def _beginning(loop: Loop) -> str:
+    described = loop.described()
+    return described[0].upper() + described[1:]
 
 
 def _kept(derivative: Derivative) -> str:

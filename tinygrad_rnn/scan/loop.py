@@ -125,6 +125,12 @@ class Loop:
         function = getattr(self.cell, "forward", self.cell)
         return getattr(getattr(function, "__func__", function), "__code__", None)
 
+    def described(self) -> str:
+        """The cell, and where it is written."""
+        code = self.code()
+        name = getattr(self.cell, "__qualname__", type(self.cell).__name__)
+        return f"the loop over {name}" + (f" ({code.co_filename}:{code.co_firstlineno})" if code else "")
+
     def parameter_names(self) -> tuple[str, str]:
         """What the cell calls its carry and its input."""
         code = self.code()
