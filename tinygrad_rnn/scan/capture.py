@@ -160,6 +160,8 @@ class _Capturing(Trace):
             elif type(a) in _NUMBERS:
                 operand = a
                 ids.append((type(a), repr(a)))
+            elif type(a) is Tensor and (operand := self.known.get(id(a.node))) is not None:
+                ids.append(operand.number)
             else:
                 operand = self.outside(a)
                 ids.append((operand.number, operand.shape, operand.dtype))

@@ -102,15 +102,16 @@ class Loop:
 
     def _check_nesting(self, y: Any) -> None:
         """That of y is the same in each step."""
-        if not self.taken:
+        if self.taken:
+            try:
+                map_places(_no_nest, self.nest_y, "y", y)
+            except NestingError as error:
+                raise TypeError(
+                    f"scan: y must be nested alike in each step; in step {self.order()[self.taken] + 1} "
+                    f"{'it' if error.place == 'y' else error.place} is {error.got}, before it was {error.wanted}"
+                ) from None
+        else:
             self.nest_y = map_leaves(lambda _: 0, y)
-        try:
-            map_places(_no_nest, self.nest_y, "y", y)
-        except NestingError as error:
-            raise TypeError(
-                f"scan: y must be nested alike in each step; in step {self.order()[self.taken] + 1} "
-                f"{'it' if error.place == 'y' else error.place} is {error.got}, before it was {error.wanted}"
-            ) from None
         self.taken += 1
 
     def no_ys(self) -> Any:

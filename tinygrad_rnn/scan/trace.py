@@ -66,11 +66,18 @@ Operand = Any  # a Var, a Python number, or a constant array
 class Equation:
     """out = prim(*args, **kwargs). Those of its arguments that are values of the step are its `inputs`."""
 
-    __slots__ = ("args", "inputs", "kwargs", "out", "prim")
+    __slots__ = ("_inputs", "args", "kwargs", "out", "prim")
 
     def __init__(self, prim: Primitive, args: tuple[Operand, ...], kwargs: dict[str, Any], out: Var) -> None:
         self.prim, self.args, self.kwargs, self.out = prim, args, kwargs, out
-        self.inputs = tuple([a for a in args if isinstance(a, Var)])
+        self._inputs: tuple[Var, ...] | None = None  # most equations of a capture are never asked
+
+    @property
+    def inputs(self) -> tuple[Var, ...]:
+        """Its arguments that are values of the step."""
+        if self._inputs is None:
+            self._inputs = tuple([a for a in self.args if isinstance(a, Var)])
+        return self._inputs
 
 
 @dataclass(eq=False, repr=False)
