@@ -33,8 +33,11 @@ __all__ = [
     "alike",
     "by_level",
     "identity",
+    "is_fixed_matrix",
+    "level_of",
     "levels_of",
     "part_of",
+    "result_level",
 ]
 
 ONCE, EACH, PAST = 0, 1, 2
@@ -46,14 +49,14 @@ ADD, MULTIPLY, SUBTRACT, GETITEM, CONCATENATE, RESHAPE, TRANSPOSE = (f.primitive
 class Rewriting(Trace):
     """Takes equations down in their rewritten form.
 
-    `levels` are the inputs'; values that aren't in it, and that no equation here computes, are EACH. What a user wrote
-    is rewritten faithfully: only what is added to a sum that has no other use is added to its last term instead. (Else
-    a compensated sum, for instance, would lose its compensation.)
+    `given` are the levels of the inputs. What a user wrote is rewritten faithfully: only what is added to a sum that
+    has no other use is added to its last term instead. (Else a compensated sum, for instance, would lose its
+    compensation.)
     """
 
-    def __init__(self, levels: Mapping[Var, int], *, faithful: bool = False) -> None:
+    def __init__(self, given: Mapping[Var, int], *, faithful: bool = False) -> None:
         super().__init__()
-        self.levels = dict(levels)
+        self.levels = dict(given)  # and those of what the equations here compute
         self.faithful = faithful
         self.passing: set[Var] = set()  # values that are used once
         self._known: dict[Hashable, Var] = {}
@@ -63,7 +66,7 @@ class Rewriting(Trace):
 
     def level_of(self, x: Operand) -> int:
         """ONCE, EACH or PAST."""
-        return self.levels.get(x, EACH) if isinstance(x, Var) else ONCE
+        return level_of(x, self.levels)
 
     def equation(self, prim: Primitive, args: tuple[Operand, ...], kwargs: dict[str, Any]) -> Any:
         """The value of prim(*args, **kwargs), which may turn out to be there already, or to be a number."""
@@ -97,7 +100,7 @@ class Rewriting(Trace):
         out = self._known.get(key)
         if out is None:
             out = self._known[key] = super().equation(prim, args, kwargs)
-            self.levels[out] = max([self.level_of(a) for a in args], default=ONCE)
+            self.levels[out] = result_level(args, self.levels)
         return out
 
     # ---- sums and products
@@ -232,17 +235,32 @@ class Rewriting(Trace):
         return out
 
 
-def levels_of(step: Step, levels: Mapping[Var, int]) -> dict[Var, int]:
-    """The levels of all values of a step, from those of its inputs."""
-    found = dict(levels)
+def level_of(x: Operand, levels: Mapping[Var, int]) -> int:
+    """ONCE, EACH or PAST: numbers and arrays are ONCE, values that aren't in `levels` are EACH."""
+    return levels.get(x, EACH) if isinstance(x, Var) else ONCE
+
+
+def result_level(args: Sequence[Operand], levels: Mapping[Var, int]) -> int:
+    """The level of what is computed from operands: the highest of theirs."""
+    return max([level_of(a, levels) for a in args], default=ONCE)
+
+
+def levels_of(step: Step, given: Mapping[Var, int]) -> dict[Var, int]:
+    """The levels of all values of a step; `given` are those of its inputs."""
+    levels = dict(given)
     for e in step.equations:
-        found[e.out] = max([found.get(a, EACH) for a in e.inputs], default=ONCE)
-    return found
+        levels[e.out] = result_level(e.inputs, levels)
+    return levels
 
 
 def by_level(args: Sequence[Operand], levels: Mapping[Var, int]) -> list[Operand]:
-    """Operands, those that need most of the past first."""
-    return sorted(args, key=lambda a: -levels.get(a, EACH) if isinstance(a, Var) else 0)
+    """Operands, those of the highest level first."""
+    return sorted(args, key=lambda a: -level_of(a, levels))
+
+
+def is_fixed_matrix(x: Operand, levels: Mapping[Var, int]) -> bool:
+    """Whether it is a matrix that is the same in all steps."""
+    return isinstance(x, Var) and x.ndim == 2 and level_of(x, levels) == ONCE
 
 
 def alike(args: Sequence[Operand]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .algebra import EACH, ONCE
+from .algebra import ONCE, level_of
 from .operands import PREVIOUS, Operands
 from .split import COPY, Total, is_view, pieces_of
 from .trace import Equation, Operand, Var
@@ -105,7 +105,7 @@ class Formulas:
         base = self._base(v)
         if base.endswith(PREVIOUS):
             return f"{base.removesuffix(PREVIOUS)}_{{t-1}}"
-        return base + ("_t" if values.levels.get(v, EACH) > ONCE and v not in self.once else "")
+        return base + ("_t" if level_of(v, values.levels) > ONCE and v not in self.once else "")
 
     def _base(self, v: Var) -> str:
         names = self.values.names

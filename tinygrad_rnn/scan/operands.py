@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..tape import Array
-from .algebra import EACH, ONCE
+from .algebra import ONCE, level_of
 from .names import WORDS, Names
 from .place import Places
 from .split import Sections
@@ -83,7 +83,7 @@ class Operands:
             text = f"{self.state_names[self.new[v]]}[{':-1' if self.backwards else '1:'}]"
         else:
             text = self.names(v)
-        if ndim is not None and v.ndim < ndim and self.levels.get(v, EACH) > ONCE:
+        if ndim is not None and v.ndim < ndim and level_of(v, self.levels) > ONCE:
             text = f"{text}[:{', None' * (ndim - v.ndim)}]"
         return text
 
@@ -93,7 +93,7 @@ class Operands:
             return self.constant(v, others)
         if v in self.old and self.old[v] not in self.places.states:
             return self.state_names[self.old[v]]
-        same_in_all = v not in self.in_loop and v not in self.old and self.levels.get(v, EACH) == ONCE
+        same_in_all = v not in self.in_loop and v not in self.old and level_of(v, self.levels) == ONCE
         if same_in_all or (v in self.in_loop and not self.is_rows(v)):
             return self.names(v)
         if v not in self.rows:
@@ -121,7 +121,7 @@ class Operands:
         v = self.places.home(v)
         if v in self.old:
             return self.old[v] in self.places.states
-        return self.places.kinds[v] == "stacked" if v in self.in_loop else self.levels.get(v, EACH) > ONCE
+        return self.places.kinds[v] == "stacked" if v in self.in_loop else level_of(v, self.levels) > ONCE
 
     def base(self, v: Var) -> str:
         """A value's memory: its rows, or its buffer."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..primitive import Primitive
-from .algebra import EACH, ONCE
+from .algebra import ONCE, is_fixed_matrix, level_of
 from .split import Sections, is_view, pieces_of
 from .trace import Equation, Var
 
@@ -56,14 +56,7 @@ def treats_rows(e: Equation, levels: Mapping[Var, int]) -> bool:
     if not e.prim.lowering.rows:
         return False
     x, y = e.args
-    return (
-        isinstance(x, Var)
-        and isinstance(y, Var)
-        and levels.get(x, EACH) > ONCE
-        and levels.get(y, EACH) == ONCE
-        and y.ndim == 2
-        and x.ndim >= 1
-    )
+    return level_of(x, levels) > ONCE and x.ndim >= 1 and is_fixed_matrix(y, levels)
 
 
 def placed(program: Sections, stored: set[Var], told: Callable[[Equation], bool]) -> Places:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from ..tape import Array
-from .algebra import EACH, ONCE, PAST, levels_of
+from .algebra import EACH, ONCE, PAST, level_of, levels_of
 from .backend import Language
 from .blocks import Blocks, Ran
 from .capture import Capture
@@ -49,11 +49,11 @@ class LoopProgram:
     def __init__(self, found: Capture, language: Language) -> None:
         self.language = language
         step = found.step()
-        levels = _levels(step)
-        step = expanded(rewritten(step, levels, faithful=True), levels, ["formula"])
-        step = rewritten(step, levels, faithful=True)
+        given = _input_levels(step)
+        step = expanded(rewritten(step, given, faithful=True), given, ["formula"])
+        step = rewritten(step, given, faithful=True)
         self.step = _with_copied_views(step)
-        self.levels = levels_of(self.step, levels)
+        self.levels = levels_of(self.step, given)
         self._derivatives: dict[Any, Derivative] = {}
 
     @functools.cached_property
@@ -85,7 +85,7 @@ class LoopProgram:
         return self.forward.emitted.in_c is not None if wanted is None else self.derivative(*wanted).is_in_c
 
 
-def _levels(step: Step) -> dict[Var, int]:
+def _input_levels(step: Step) -> dict[Var, int]:
     return {
         **dict.fromkeys(step.carry, PAST),
         **dict.fromkeys(step.xs, EACH),
@@ -110,7 +110,7 @@ class Forward(Blocks):
     """The forward functions, which keep the ys and the values `kept` of all steps."""
 
     def __init__(self, lowered: Slotted, language: Language, kept: Sequence[Var] = ()) -> None:
-        sections = split(lowered.step, _levels(lowered.step))
+        sections = split(lowered.step, _input_levels(lowered.step))
         wanted = [*sections.step.ys, *(lowered.rows.get(v, v) for v in kept)]
         super().__init__(sections, wanted, backwards=False, language=language)
         self.where |= {v: self.where[made] for v, made in lowered.rows.items() if made in self.where}
@@ -125,11 +125,11 @@ class Derivative:
         found = backward_step(program.step, program.levels, carry, xs, constants)
         self.carry, self.given, self.constants = found.carry, found.ys, found.constants
         self.reached = _reached(found, program.step)
-        step, levels = _as_emitted(found, program)
+        step, given = _as_emitted(found, program)
         there = [i for i, y in enumerate(step.ys) if y is not None]
         self.xs = [found.xs[i] for i in there]
         step = _with_copied_views(replace(step, ys=[step.ys[i] for i in there]))
-        sections = split(step, levels)
+        sections = split(step, given)
         self.ys = sections.step.ys
         for i, terms in zip(self.constants, sections.sums, strict=True):
             if len(terms) == 1 and isinstance(terms[0], Var) and terms[0].name is None:
@@ -207,7 +207,7 @@ def _as_emitted(found: Backward, program: LoopProgram) -> tuple[Step, dict[Var, 
     """The backward step as it is emitted, and the levels of its inputs."""
 
     def given(step: Step) -> dict[Var, int]:
-        return {v: found.levels.get(v, EACH) for v in _inputs(step)}
+        return {v: level_of(v, found.levels) for v in _inputs(step)}
 
     fewer_calls = program.language == "numpy"
     step = rewritten(found.step, given(found.step), faithful=False)
@@ -247,7 +247,7 @@ def _with_recomputed(backward: Step, forward: Step, levels: dict[Var, int]) -> S
 
 def _is_cheap(v: Var, made: dict[Var, Equation], kept: set[Var], levels: dict[Var, int]) -> bool:
     """Whether a value that the backward reads is better made anew than kept."""
-    if is_view(made[v]) or levels.get(v) == ONCE:
+    if is_view(made[v]) or level_of(v, levels) == ONCE:
         return True
     while v in made and len(made[v].inputs) == 1:
         (source,) = made[v].inputs

@@ -28,18 +28,19 @@ Renewed: TypeAlias = Callable[[Operand], Operand]
 Replacement: TypeAlias = Callable[["Rewriting", Renewed, dict[Var, Operand]], None]
 
 
-def rebuilt(
-    step: Step, levels: Mapping[Var, int], replacements: Mapping[Equation, Replacement], faithful: bool
-) -> Step:
-    """The step's equations, one by one, in a new trace; a replacement says what becomes of an equation, and others."""
-    trace = Rewriting(levels, faithful=faithful)
+def rebuilt(step: Step, given: Mapping[Var, int], replacements: Mapping[Equation, Replacement], faithful: bool) -> Step:
+    """The step's equations, one by one, in a new trace; a replacement says what becomes of an equation, and others.
+
+    `given` are the levels of the step's inputs.
+    """
+    trace = Rewriting(given, faithful=faithful)
     uses = uses_of(step)
     now: dict[Var, Operand] = {}
 
     renewed = _renewal(now)
-    found = levels_of(step, levels)
+    levels = levels_of(step, given)
     # What is the same in all steps comes first, so that all the rest can use it.
-    for equation in sorted(step.equations, key=lambda e: found[e.out] > ONCE):
+    for equation in sorted(step.equations, key=lambda e: levels[e.out] > ONCE):
         if equation.out in now:
             continue
         replacement = replacements.get(equation)

@@ -10,7 +10,18 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from ..primitive import Part
-from .algebra import ADD, EACH, ONCE, PAST, Rewriting, alike, by_level, identity, levels_of, part_of
+from .algebra import (
+    ADD,
+    PAST,
+    Rewriting,
+    alike,
+    by_level,
+    identity,
+    level_of,
+    levels_of,
+    part_of,
+    result_level,
+)
 from .rebuild import Renewed, Replacement, call, cuts_of, joint_name, rebuilt, uses_of
 from .scale import levelled, scalable
 from .trace import Equation, Operand, Step, Traced, Var, frozen
@@ -18,26 +29,29 @@ from .trace import Equation, Operand, Step, Traced, Var, frozen
 __all__ = ["expanded", "rewritten"]
 
 
-def rewritten(step: Step, levels: Mapping[Var, int], *, faithful: bool) -> Step:
-    """The step with its sums and products regrouped, and with one operation on what were operations on neighbours."""
-    step = rebuilt(step, levels, {}, faithful)
+def rewritten(step: Step, given: Mapping[Var, int], *, faithful: bool) -> Step:
+    """The step with its sums and products regrouped, and with one operation on what were operations on neighbours.
+
+    `given` are the levels of its inputs, here as in what follows.
+    """
+    step = rebuilt(step, given, {}, faithful)
     parted = 0
     while True:
         for find in (_neighbours, _shared_sum, levelled, scalable):
-            found = find(step, levels) if find is not _shared_sum or parted < _PARTED else None
+            found = find(step, given) if find is not _shared_sum or parted < _PARTED else None
             if found is not None:
                 break
         else:
             return step
         parted += find is _shared_sum
         equation, replacement = found
-        step = rebuilt(step, levels, {equation: replacement}, faithful)
+        step = rebuilt(step, given, {equation: replacement}, faithful)
 
 
 _PARTED = 8  # sums: what is parted may be joined again with other neighbours, and so on without end
 
 
-def _neighbours(step: Step, levels: Mapping[Var, int]) -> tuple[Equation, Replacement] | None:
+def _neighbours(step: Step, given: Mapping[Var, int]) -> tuple[Equation, Replacement] | None:
     """Equations that do the same to neighbouring parts of the same values."""
     groups: dict[Hashable, list[tuple[int, list[Part], Equation]]] = {}
     for equation in step.equations:
@@ -122,17 +136,16 @@ class _SharedSum:
         now[self.equation.out] = self.equation.out  # nobody uses it any more
 
 
-def _shared_sum(step: Step, levels: Mapping[Var, int]) -> tuple[Equation, Replacement] | None:
-    uses, found = uses_of(step), levels_of(step, levels)
+def _shared_sum(step: Step, given: Mapping[Var, int]) -> tuple[Equation, Replacement] | None:
+    levels, uses = levels_of(step, given), uses_of(step)
     for e in step.equations:
-        if e.prim is not ADD or found[e.out] != PAST:
+        if e.prim is not ADD or levels[e.out] != PAST:
             continue
-        past, other = by_level(e.args, found)
-        known = not isinstance(other, Var) or found.get(other, EACH) < PAST
+        past, other = by_level(e.args, levels)
         parts = cuts_of(e.out, uses)
-        if not known or past.shape != e.out.shape or not alike(e.args) or len(parts) < 2:
+        if level_of(other, levels) == PAST or past.shape != e.out.shape or not alike(e.args) or len(parts) < 2:
             continue
-        again = [_is_added_to(cut.out, uses, found) for _, cut in parts]
+        again = [_is_added_to(cut.out, uses, levels) for _, cut in parts]
         if any(again) and not all(again):
             return e, _SharedSum(e, past, other, [(part, cut, len(uses[cut.out]) == 1) for part, cut in parts]).replace
     return None
@@ -144,18 +157,18 @@ def _is_added_to(v: Var, uses: Mapping[Var, list[Equation | None]], levels: Mapp
     e = used[0] if len(used) == 1 else None
     if e is None or e.prim is not ADD or e.out.shape != v.shape:
         return False
-    return all(a is v or not isinstance(a, Var) or levels.get(a, EACH) < PAST for a in e.args)
+    return all(a is v or level_of(a, levels) < PAST for a in e.args)
 
 
 Way: TypeAlias = Literal["formula", "values", "unfused"]  # of writing a primitive out: a field of its `Lowering`
 
 
-def expanded(step: Step, levels: Mapping[Var, int], ways: Sequence[Way]) -> Step:
+def expanded(step: Step, given: Mapping[Var, int], ways: Sequence[Way]) -> Step:
     """The step with primitives written out in simpler operations, in the first of these ways that they have.
 
     Their results stay the same.
     """
-    levels, equations = dict(levels), []
+    levels, equations = dict(given), []
     for equation in step.equations:
         lowering = equation.prim.lowering
         trace = Rewriting(levels)
@@ -167,7 +180,7 @@ def expanded(step: Step, levels: Mapping[Var, int], ways: Sequence[Way]) -> Step
         if made is not None:
             levels.update(trace.levels)
         equations += [equation] if made is None else made
-        levels[equation.out] = max([trace.level_of(a) for a in equation.args], default=ONCE)
+        levels[equation.out] = result_level(equation.args, levels)
     return replace(step, equations=equations)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..primitive import Part, Primitive
 from ..tape import Array
-from .algebra import ADD, EACH, MULTIPLY, ONCE, PAST, Rewriting, levels_of, part_of
+from .algebra import ADD, EACH, MULTIPLY, ONCE, PAST, Rewriting, is_fixed_matrix, level_of, levels_of, part_of
 from .rebuild import Renewed, Replacement, call, cuts_of, uses_of
 from .trace import Equation, Operand, Step, Traced, Var
 
@@ -62,19 +62,18 @@ def _with_gaps(vectors: list[tuple[Part, Operand]], numbers: Array) -> list[tupl
     return [((0, a, b), known.get(a, numbers[a:b])) for a, b in itertools.pairwise(edges)]
 
 
-def levelled(step: Step, levels: Mapping[Var, int]) -> tuple[Equation, Replacement] | None:
-    uses = uses_of(step)
-    found = levels_of(step, levels)
+def levelled(step: Step, given: Mapping[Var, int]) -> tuple[Equation, Replacement] | None:
+    levels, uses = levels_of(step, given), uses_of(step)
     for e in step.equations:
         parent = e.out
-        if found[parent] == ONCE or len(uses.get(parent, [])) < 2:
+        if levels[parent] == ONCE or len(uses.get(parent, [])) < 2:
             continue
         parts = cuts_of(parent, uses)
         axis = parts[0][0][0] if parts else 0
         for prim in (MULTIPLY, ADD):
-            free = axis == parent.ndim - 1 and _is_free(e, prim, found, uses)
-            wanted = 1 if free else 2 if _pays(parent, found) else math.inf
-            once = found if free and prim is ADD else {}
+            free = axis == parent.ndim - 1 and _is_free(e, prim, levels, uses)
+            wanted = 1 if free else 2 if _pays(parent, levels) else math.inf
+            once = levels if free and prim is ADD else {}
             told = [(part, *_operand_on(u.out, uses, prim, once)) for part, u in parts]
             if sum(x is not None for _, _, x in told) >= wanted:
                 return parts[0][1], _Levelled(parent, axis, prim, told).replace
@@ -90,7 +89,7 @@ def _is_free(
         return bool(past) and all(_takes_scale(a, levels, uses) for a in past)
     if prim is MULTIPLY:
         return levels[e.out] == PAST and _has_scalable_matrix(e, levels)
-    return levels[e.out] == EACH and e.prim is ADD and any(levels.get(a, EACH) == ONCE for a in e.inputs)
+    return levels[e.out] == EACH and e.prim is ADD and any(level_of(a, levels) == ONCE for a in e.inputs)
 
 
 def _pays(v: Var, levels: Mapping[Var, int]) -> bool:
@@ -112,8 +111,12 @@ def _operand_on(
     other = next((a for a in e.args if a is not v), None)
     if e.args[0] is v and isinstance(other, (int, float)) and not isinstance(other, bool):
         return e.out, float(other)
-    vector = isinstance(other, Var) and levels.get(other, EACH) == ONCE
-    if isinstance(other, Var) and vector and other.shape == v.shape[-1:] and other.dtype == v.dtype:
+    if (
+        isinstance(other, Var)
+        and level_of(other, levels) == ONCE
+        and other.shape == v.shape[-1:]
+        and other.dtype == v.dtype
+    ):
         return e.out, other
     return v, None
 
@@ -130,12 +133,12 @@ _ROWS = 4  # for fewer, scaling the matrix takes longer than scaling the product
 _MODEST = 1024.0
 
 
-def scalable(step: Step, levels: Mapping[Var, int]) -> tuple[Equation, Replacement] | None:
-    found, uses = levels_of(step, levels), uses_of(step)
+def scalable(step: Step, given: Mapping[Var, int]) -> tuple[Equation, Replacement] | None:
+    levels, uses = levels_of(step, given), uses_of(step)
     for e in step.equations:
-        if e.prim is MULTIPLY and found[e.out] == PAST and isinstance(e.args[0], Var):
+        if e.prim is MULTIPLY and levels[e.out] == PAST and isinstance(e.args[0], Var):
             same = e.args[0].shape == e.out.shape
-            if same and _is_modest(e.args[1], e.out.dtype) and _takes_scale(e.args[0], found, uses):
+            if same and _is_modest(e.args[1], e.out.dtype) and _takes_scale(e.args[0], levels, uses):
                 return e, functools.partial(_scale, e)
     return None
 
@@ -160,7 +163,7 @@ def _takes_scale(v: Operand, levels: Mapping[Var, int], uses: Mapping[Var, list[
 
 def _past_terms(e: Equation, levels: Mapping[Var, int]) -> list[Var]:
     """The terms of a sum that need the past; none if one of them is broadcast."""
-    past = [a for a in e.inputs if levels.get(a, EACH) == PAST]
+    past = [a for a in e.inputs if level_of(a, levels) == PAST]
     return past if all(a.shape == e.out.shape for a in past) else []
 
 
@@ -168,7 +171,7 @@ def _has_scalable_matrix(e: Equation, levels: Mapping[Var, int]) -> bool:
     """Whether it is a product with a matrix that is the same in all steps, of enough rows that it pays to scale it."""
     if e.prim.lowering.scaled is None or math.prod(e.out.shape[:-1]) < _ROWS:
         return False
-    return isinstance(e.args[1], Var) and levels.get(e.args[1], EACH) == ONCE and e.args[1].ndim == 2
+    return is_fixed_matrix(e.args[1], levels)
 
 
 def _is_part_of_scalable(v: Operand, levels: Mapping[Var, int], uses: Mapping[Var, list[Equation | None]]) -> bool:
@@ -189,7 +192,7 @@ def _scale(e: Equation, trace: Rewriting, renewed: Renewed, now: dict[Var, Opera
 def _scaled(trace: Rewriting, v: Operand, scale: Operand, renewed: Renewed) -> Operand:
     e = v.equation if isinstance(v, Var) else None
     scaled = None if e is None else e.prim.lowering.scaled
-    if e is not None and scaled is not None and trace.level_of(renewed(e.args[1])) == ONCE and e.args[1].ndim == 2:
+    if e is not None and scaled is not None and is_fixed_matrix(renewed(e.args[1]), trace.levels):
         x, y = map(renewed, e.args)
         return trace.plain(e.prim, (x, trace.operand(scaled(Traced(y, trace), scale))), {})
     if e is not None and e.prim is ADD:

@@ -26,6 +26,7 @@ from .algebra import (
     TRANSPOSE,
     Rewriting,
     by_level,
+    level_of,
     levels_of,
 )
 from .place import writes
@@ -52,15 +53,18 @@ _SMALL = 1024  # numbers: larger parts are worked on as fast where they are
 _SLOTS: Primitive = _slots.primitive  # type: ignore[attr-defined]
 
 
-def with_common_factors(step: Step, levels: Mapping[Var, int]) -> Step:
-    """The step, in which neighbouring pieces δ f₁, δ f₂ … of what is joined are one product δ [f₁, f₂, …]."""
-    found = levels_of(step, levels)
+def with_common_factors(step: Step, given: Mapping[Var, int]) -> Step:
+    """The step, in which neighbouring pieces δ f₁, δ f₂ … of what is joined are one product δ [f₁, f₂, …].
+
+    `given` are the levels of its inputs.
+    """
+    levels = levels_of(step, given)
     outputs = {v for v in step.outputs() if isinstance(v, Var)}
-    joins = [(e, _runs(e, found, outputs)) for e in step.equations if found[e.out] == PAST]
+    joins = [(e, _runs(e, levels, outputs)) for e in step.equations if levels[e.out] == PAST]
     e, runs = max(joins, key=lambda join: _saved(join[1]), default=(None, []))
     if e is None or _saved(runs) < 1:
-        return rebuilt(step, levels, {}, faithful=False)
-    return with_common_factors(_multiplied(step, found, e, runs), levels)
+        return rebuilt(step, given, {}, faithful=False)
+    return with_common_factors(_multiplied(step, levels, e, runs), given)
 
 
 @dataclass(eq=False, repr=False)
@@ -108,8 +112,8 @@ def _factors(v: Var, levels: Mapping[Var, int]) -> tuple[Var | None, Operand]:
     if e is None or e.prim is not MULTIPLY or any(getattr(a, "shape", None) != v.shape for a in e.args):
         return None, v
     x, f = by_level(e.args, levels)
-    known = isinstance(f, Var) and levels.get(f, EACH) == EACH
-    return (x, f) if known and levels.get(x, EACH) == PAST else (None, v)
+    known = isinstance(f, Var) and level_of(f, levels) == EACH
+    return (x, f) if known and level_of(x, levels) == PAST else (None, v)
 
 
 def _leads_to(a: Var, b: Var) -> bool:
@@ -174,13 +178,13 @@ class Slotted:
     slots: dict[Var, Var]
 
 
-def slotted(step: Step, levels: Mapping[Var, int], known: Mapping[Var, Var]) -> Slotted:
+def slotted(step: Step, given: Mapping[Var, int], known: Mapping[Var, Var]) -> Slotted:
     """The step with values [B, S W] that are cut into parts as [S, B, W], where a part lies in one piece.
 
     Those are values that elementwise functions make, and that only elementwise functions and cuts at multiples of W
-    use. `known` are inputs that come as [S, B, W].
+    use. `given` are the levels of the inputs, `known` those inputs that come as [S, B, W].
     """
-    made = _Slotting(_widths(step, levels, known), known)
+    made = _Slotting(_widths(step, levels_of(step, given), known), known)
     for e in step.equations:
         made.renew(e)
     renewed = substituted(replace(step, equations=made.trace.equations), made.trace.equations, made.rows)
@@ -189,12 +193,12 @@ def slotted(step: Step, levels: Mapping[Var, int], known: Mapping[Var, Var]) -> 
 
 def _widths(step: Step, levels: Mapping[Var, int], known: Mapping[Var, Var]) -> dict[Var, int]:
     """The values that can be slotted, and W."""
-    found, uses = levels_of(step, levels), uses_of(step)
+    uses = uses_of(step)
     own = {e.out: e for e in step.equations}
     widths: dict[Var, int] = {}
     for e in reversed(step.equations):  # from the cuts to what they are made of
         for v in e.inputs:
-            if found.get(v, EACH) == ONCE or v.ndim < 2 or math.prod(v.shape[:-1]) == 1:
+            if level_of(v, levels) == ONCE or v.ndim < 2 or math.prod(v.shape[:-1]) == 1:
                 continue
             if (cut := _cut(e, v)) is not None:
                 widths[v] = math.gcd(widths.get(v, v.shape[-1]), *cut, widths.get(e.out, 0))

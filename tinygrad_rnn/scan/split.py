@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import Lowering, Part, primitive
-from .algebra import EACH, ONCE, PAST
+from .algebra import ONCE, PAST, level_of, result_level
 from .trace import Equation, Operand, Step, Var
 
 __all__ = ["Sections", "Total", "is_view", "pieces_of", "split"]
@@ -86,29 +86,28 @@ def pieces_of(equation: Equation | None) -> list[Part] | None:
     return equation.prim.lowering.pieces(equation.kwargs, [a.shape for a in equation.args])
 
 
-def split(step: Step, levels: Mapping[Var, int]) -> Sections:
-    """The step's equations in their places. `levels` are those of its inputs."""
+def split(step: Step, given: Mapping[Var, int]) -> Sections:
+    """The step's equations in their places; `given` are the levels of its inputs."""
     own = {e.out for e in step.equations}
-    found = {v: levels.get(v, EACH) for e in step.equations for v in e.inputs if v not in own}
-    found.update(dict.fromkeys(step.carry, PAST) | dict.fromkeys(step.constants, ONCE))
-    found.update({v: levels.get(v, EACH) for v in step.xs})
-    program = Sections(_with_own_carry(step), found)
+    levels = {v: level_of(v, given) for e in step.equations for v in e.inputs if v not in own}
+    levels.update(dict.fromkeys(step.carry, PAST) | dict.fromkeys(step.constants, ONCE))
+    levels.update({v: level_of(v, given) for v in step.xs})
+    program = Sections(_with_own_carry(step), levels)
     step = program.step
     stuck: set[Equation] = set()
     for e in step.equations:
-        level = max([found.get(a, EACH) for a in e.inputs], default=ONCE)
+        level = result_level(e.inputs, levels)
         if level > ONCE and e.prim.kind != "elementwise" and e.prim.batch is None:
             level = PAST
             stuck.add(e)
             program.why[e] = f"{e.prim.name} has no rule for many steps at once"
-        found[e.out] = level
-    looped = _leading_to([v for v in step.new_carry if isinstance(v, Var)], stuck, step.equations, found)
+        levels[e.out] = level
+    looped = _leading_to([v for v in step.new_carry if isinstance(v, Var)], stuck, step.equations, levels)
     for e in step.equations:
-        level = found[e.out]
         if e in looped:
             program.loop.append(e)
         else:
-            (program.once, program.before, program.after)[level].append(e)
+            (program.once, program.before, program.after)[levels[e.out]].append(e)
     program.sums = [[_total(program, v) for v in terms if v is not None] for terms in step.sums]
     needed = {v for v in (*step.new_carry, *step.ys) if isinstance(v, Var)}
     needed.update(a for e in (*program.loop, *program.last) for a in e.inputs)
@@ -177,7 +176,7 @@ def _new(program: Sections, v: Operand) -> Var:
     section = None if e is None else next((s for s in (program.before, program.after) if e in s), None)
     if section is None or e is None:  # an input, the same for all, or from the loop
         return _new_total(program, None, (v,), {}, v.shape, v.dtype)
-    varying = [a for a in e.inputs if levels.get(a, EACH) > ONCE]
+    varying = [a for a in e.inputs if level_of(a, levels) > ONCE]
     lowering = e.prim.lowering
     matrices = e.prim.kind != "bilinear" or all(a.ndim == 2 for a in e.inputs)
     if lowering.summed is not None and len(varying) == len(e.args) and matrices:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import Primitive
-from .algebra import EACH, ONCE
+from .algebra import ONCE, is_fixed_matrix, level_of
 from .kernels import best_blocks, in_blocks
 from .operands import Operands
 from .place import treats_rows, writes
@@ -94,7 +94,7 @@ class Statements:
             ndim = e.out.ndim
             args = [values.whole(a, ndim) if isinstance(a, Var) else values.literal_or_constant(a) for a in e.args]
             return f"{self._function(prim)}({', '.join([*args, *self._keywords(e.kwargs)])})"
-        batched = tuple(isinstance(a, Var) and values.levels.get(a, EACH) > ONCE for a in e.args)
+        batched = tuple(level_of(a, values.levels) > ONCE for a in e.args)
         args = [values.whole(a) if isinstance(a, Var) else values.literal_or_constant(a) for a in e.args]
         rule = self.names.thing(f"{prim.name}_all", prim.batch)
         if prim.batch_is_told:
@@ -113,7 +113,7 @@ class Statements:
         values = self.values
         if total.prim is None:
             (v,) = total.args
-            if not isinstance(v, Var) or values.levels.get(v, EACH) == ONCE:
+            if level_of(v, values.levels) == ONCE:
                 call = f"n * {values.whole(v)}"
             else:
                 call = f"{self.names.thing('add', np.add)}.reduce({values.whole(v)})"
@@ -160,8 +160,12 @@ class Statements:
     def _filled(self, x: Operand, out: Var) -> str | None:
         """A constant that is the same along some axes, written out: NumPy takes twice as long where it broadcasts."""
         values = self.values
-        once = isinstance(x, np.ndarray) or (isinstance(x, Var) and values.levels.get(x, EACH) == ONCE)
-        if not once or not x.shape or x.shape == out.shape or math.prod(out.shape) > _FILLED:
+        if (
+            level_of(x, values.levels) > ONCE
+            or not np.shape(x)
+            or x.shape == out.shape
+            or math.prod(out.shape) > _FILLED
+        ):
             return None
         key = (x if isinstance(x, Var) else id(x), out.shape)
         full, to = self.names.numpy(np.broadcast_to), self.names.numpy(np.ascontiguousarray)
@@ -175,7 +179,7 @@ class Statements:
         matmul = self.names.numpy(np.matmul)
         # dot is quicker to start, but wants a place that is in one piece.
         dot = matmul if self.places.kinds[e.out] == "piece" else self.names.numpy(np.dot)
-        if not (isinstance(y, Var) and values.levels.get(y, EACH) == ONCE and y.ndim == 2 and isinstance(x, Var)):
+        if not (is_fixed_matrix(y, values.levels) and isinstance(x, Var)):
             return f"{dot}({values.row(x)}, {values.row(y)}, {target})"
         rows = x.shape[0] if x.ndim == 2 else 1
         if rows < 4:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...tape import Array
-from ..algebra import EACH, ONCE
+from ..algebra import ONCE, level_of
 from ..operands import Operands
 from ..split import pieces_of
 from ..trace import Var
@@ -149,7 +149,7 @@ class Arrays:
             state, shift = values.new[v], 0 if back else 1
         if state is not None:
             called, rows, extra = values.state_names[state], state in places.states, 1
-        elif v not in values.in_loop and values.levels.get(v, EACH) == ONCE:
+        elif v not in values.in_loop and level_of(v, values.levels) == ONCE:
             called, rows = self._once(v), False
         else:
             called, rows = values.names(places.buffers.get(v, v)), values.is_rows(v)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...tape import Array
-from ..algebra import EACH, ONCE
+from ..algebra import is_fixed_matrix
 from ..comments import comment
 from ..operands import Operands
 from ..split import pieces_of
@@ -266,9 +266,9 @@ class _Writer:
             raise NotInCError("its products are of different dtypes")
         self.real = real
         self.arrays.written.add(self.arrays.place(e.out).array)
-        if self._is_once(y) and isinstance(x, Var) and y.ndim == 2:
+        if self._is_fixed_matrix(y) and isinstance(x, Var):
             return [self._product_of_rows(e, x, y, turned=False)]
-        if self._is_once(x) and isinstance(y, Var) and x.ndim == 2 and y.shape[1:] in ((), (1,)):  # W h is h Wᵀ
+        if self._is_fixed_matrix(x) and isinstance(y, Var) and y.shape[1:] in ((), (1,)):  # W h is h Wᵀ
             return [self._product_of_rows(e, y, x, turned=True)]
         return self._product_of_any(e)
 
@@ -318,10 +318,11 @@ class _Writer:
         if blas_is_much_faster(rows, inner, columns, e.out.dtype):
             raise NotInCError(f"BLAS multiplies {[rows, inner]} by {[inner, columns]} in less than half the time")
 
-    def _is_once(self, x: Operand) -> bool:
-        if isinstance(x, Var):
-            return x not in self.values.in_loop and self.values.levels.get(x, EACH) == ONCE
-        return is_array(x)
+    def _is_fixed_matrix(self, x: Operand) -> bool:
+        """Whether it is a matrix that is the same in all steps: the loop makes none anew."""
+        if is_array(x):
+            return bool(x.ndim == 2)
+        return is_fixed_matrix(x, self.values.levels) and x not in self.values.in_loop
 
     # ---- all of it
 
