@@ -9,7 +9,7 @@ one sum and one product to do, and the rest is done for all steps at once.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,6 +46,14 @@ _VOCABULARY: list[Any] = [add, multiply, subtract, _getitem, _concatenate, _resh
 ADD, MULTIPLY, SUBTRACT, GETITEM, CONCATENATE, RESHAPE, TRANSPOSE = (f.primitive for f in _VOCABULARY)
 
 
+class _Affine(NamedTuple):
+    """scale · atom + shift, where scale and shift are of a lower level than the atom; None is 1, or 0."""
+
+    scale: Operand
+    atom: Var
+    shift: Operand
+
+
 class Rewriting(Trace):
     """Takes equations down in their rewritten form.
 
@@ -60,8 +68,7 @@ class Rewriting(Trace):
         self.faithful = faithful
         self.passing: set[Var] = set()  # values that are used once
         self._known: dict[Hashable, Var] = {}
-        # v = scale · atom + shift, where scale and shift are of a lower level than the atom.
-        self._forms: dict[Var, tuple[Operand, Var, Operand]] = {}
+        self._affine: dict[Var, _Affine] = {}  # what values were made as
         self._pieces: dict[Var, list[tuple[Part, Operand]]] = {}
 
     def level_of(self, x: Operand) -> int:
@@ -105,19 +112,25 @@ class Rewriting(Trace):
 
     # ---- sums and products
 
-    def _form(self, x: Var, shape: tuple[int, ...]) -> tuple[Operand, Var, Operand]:
-        if x.shape != shape or (self.faithful and x not in self.passing):
-            return None, x, None
-        scale, atom, shift = self._forms.get(x, (None, x, None))
-        return (None, x, None) if self.faithful and scale is not None else (scale, atom, shift)
+    def _as_affine(self, x: Var, shape: tuple[int, ...]) -> _Affine:
+        """x as scale · atom + shift, in an operation whose result has this shape; as 1 · x + 0, if it is none.
 
-    def _affine(self, scale: Operand, atom: Var, shift: Operand) -> Var:
+        So is what is broadcast, and in a user's sums what has other uses or a scale: those stay as they were written.
+        """
+        itself = _Affine(None, x, None)
+        if x.shape != shape or (self.faithful and x not in self.passing):
+            return itself
+        made = self._affine.get(x, itself)
+        return itself if self.faithful and made.scale is not None else made
+
+    def _from_affine(self, scale: Operand, atom: Var, shift: Operand) -> Var:
+        """The value scale · atom + shift, in as few operations as will do; it is remembered as that."""
         if shift is not None:
             if _is_number(scale, -1):
                 out = self.plain(SUBTRACT, (shift, atom), {})
             else:
                 opposite = self._opposite(shift)
-                scaled = self._affine(scale, atom, None)
+                scaled = self._from_affine(scale, atom, None)
                 prim, other = (ADD, shift) if opposite is None else (SUBTRACT, opposite)
                 out = self.plain(prim, (scaled, other), {})
         elif scale is None:
@@ -126,16 +139,20 @@ class Rewriting(Trace):
             # Not np.negative: in NumPy 2.4 its results are wrong where the array and `out` are both strided.
             out = self.plain(MULTIPLY, (atom, scale), {})
         if out is not atom:
-            self._forms[out] = scale, atom, shift
+            self._affine[out] = _Affine(scale, atom, shift)
         return out
 
     def _opposite(self, x: Operand) -> Operand:
         """What x is the negative of, if it was made so."""
-        scale, atom, shift = self._forms.get(x, (None, None, None)) if isinstance(x, Var) else (None, None, None)
-        return atom if shift is None and _is_number(scale, -1) else None
+        made = self._affine.get(x) if isinstance(x, Var) else None
+        return made.atom if made is not None and made.shift is None and _is_number(made.scale, -1) else None
 
     def sum(self, a: Operand, b: Operand) -> Operand:
-        """a + b."""
+        """a + b, where what is of a lower level comes together.
+
+        With a = k·atom + c and b = m·other + d it is (k·atom + m·other) + (c + d), where k, c, m and d are of a lower
+        level than the atoms; or k·atom + (c + b), if b is of a lower level than a.
+        """
         if not isinstance(a, Var) and not isinstance(b, Var):
             return a + b
         if _is_number(a, 0) and isinstance(b, Var):
@@ -145,25 +162,28 @@ class Rewriting(Trace):
         if not isinstance(a, Var) or (isinstance(b, Var) and self.level_of(a) < self.level_of(b)):
             a, b = b, a
         shape = np.broadcast_shapes(a.shape, getattr(b, "shape", ()))
-        k, atom, c = self._form(a, shape)
+        k, atom, c = self._as_affine(a, shape)
         if not isinstance(b, Var) or self.level_of(b) < self.level_of(a):
             if a.shape != shape:
                 return self.plain(ADD, (a, b), {})
-            return self._affine(k, atom, b if c is None else self.sum(c, b))
-        m, other, d = self._form(b, shape)
+            return self._from_affine(k, atom, b if c is None else self.sum(c, b))
+        m, other, d = self._as_affine(b, shape)
         shift = c if d is None else d if c is None else self.sum(c, d)
         if atom is other and not self.faithful:
-            return self._affine(self.sum(1.0 if k is None else k, 1.0 if m is None else m), atom, shift)
+            return self._from_affine(self.sum(1.0 if k is None else k, 1.0 if m is None else m), atom, shift)
         if _is_number(m, -1):
-            both = self.plain(SUBTRACT, (self._affine(k, atom, None), other), {})
+            both = self.plain(SUBTRACT, (self._from_affine(k, atom, None), other), {})
         elif _is_number(k, -1):
-            both = self.plain(SUBTRACT, (self._affine(m, other, None), atom), {})
+            both = self.plain(SUBTRACT, (self._from_affine(m, other, None), atom), {})
         else:
-            both = self.plain(ADD, (self._affine(k, atom, None), self._affine(m, other, None)), {})
-        return self._affine(None, both, shift)
+            both = self.plain(ADD, (self._from_affine(k, atom, None), self._from_affine(m, other, None)), {})
+        return self._from_affine(None, both, shift)
 
     def product(self, a: Operand, b: Operand) -> Operand:
-        """a · b, elementwise."""
+        """a · b, elementwise: with a = k·atom it is (k · b)·atom, if b is of a lower level than a.
+
+        What is joined is multiplied piece by piece.
+        """
         if not isinstance(a, Var) and not isinstance(b, Var):
             return a * b
         if _is_number(a, 1) and isinstance(b, Var):
@@ -179,10 +199,10 @@ class Rewriting(Trace):
             return self.plain(MULTIPLY, (a, b), {})
         if a in self._pieces and self.level_of(a) == PAST:
             return self.joined([(p, self.product(x, self.cut(b, p, len(shape)))) for p, x in self._pieces[a]])
-        k, atom, c = self._form(a, shape)
+        k, atom, c = self._as_affine(a, shape)
         if c is not None:
             k, atom = None, a
-        return self._affine(b if k is None else self.product(k, b), atom, None)
+        return self._from_affine(b if k is None else self.product(k, b), atom, None)
 
     # ---- parts and what is made of parts
 

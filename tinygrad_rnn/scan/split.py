@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import Lowering, Part, primitive
+from ..primitive import Lowering, Part, Primitive, primitive
 from .algebra import ONCE, PAST, level_of, result_level
 from .trace import Equation, Operand, Step, Var
 
@@ -26,7 +26,7 @@ class Total:
     """out = Σ_t f(args_t), of one value as it is (`prim` is None), or of what `prim` makes of several."""
 
     out: Var
-    prim: Any
+    prim: Primitive | None
     args: tuple[Operand, ...]
     kwargs: dict[str, Any]
 
@@ -161,43 +161,58 @@ def _total(program: Sections, v: Operand) -> Var:
     """Σ_t v_t, as a value after all steps."""
     if isinstance(v, Var) and v in program.summed:
         return program.summed[v]
-    out = _new(program, v)
+    out = _summed(program, v)
     if isinstance(v, Var):
         program.summed[v] = out
     return out
 
 
-def _new(program: Sections, v: Operand) -> Var:
-    levels = program.levels
+def _summed(program: Sections, v: Operand) -> Var:
+    """Σ_t v_t, as a sum of as little as possible: of what v is made of, if that comes to the same."""
     if not isinstance(v, Var):
         v = np.asarray(v)
-        return _new_total(program, None, (v,), {}, v.shape, v.dtype)
+        return _new_total(program, None, (v,), {}, v)
     e = v.equation
-    section = None if e is None else next((s for s in (program.before, program.after) if e in s), None)
-    if section is None or e is None:  # an input, the same for all, or from the loop
-        return _new_total(program, None, (v,), {}, v.shape, v.dtype)
-    varying = [a for a in e.inputs if level_of(a, levels) > ONCE]
-    lowering = e.prim.lowering
+    if e is None or not (e in program.before or e in program.after):
+        return _new_total(program, None, (v,), {}, v)  # it is there anyway: an input, or of the loop
+    varying = [a for a in e.inputs if level_of(a, program.levels) > ONCE]
+    if _adds_up(e, varying):
+        return _new_total(program, e.prim, e.args, e.kwargs, v)  # Σ xᵀ y is one large product
+    parts = _summed_first(e, varying)
+    if not parts:
+        return _new_total(program, None, (v,), {}, v)
+    args = tuple(_total(program, a) if i in parts else a for i, a in enumerate(e.args))
+    out = Var(v.shape, v.dtype, v.name)
+    out.equation = Equation(e.prim, args, e.kwargs, out)
+    program.last.append(out.equation)
+    return out
+
+
+def _adds_up(e: Equation, varying: list[Var]) -> bool:
+    """Whether the sum of a function over all steps is one call of another: of matrices, if it is a product."""
     matrices = e.prim.kind != "bilinear" or all(a.ndim == 2 for a in e.inputs)
-    if lowering.summed is not None and len(varying) == len(e.args) and matrices:
-        return _new_total(program, e.prim, e.args, e.kwargs, v.shape, v.dtype)
-    linear = e.prim.kind in ("linear", "bilinear") and (e.prim.variadic or len(varying) == 1)
-    same_shape = all(isinstance(a, Var) and a.shape == v.shape for a in e.args)
-    if lowering.algebra == "product" and len(varying) == 1 and varying[0].shape == v.shape:
-        linear = True
-    if linear or (lowering.algebra in ("sum", "difference", "negative") and same_shape):
-        each = e.prim.variadic or not linear
-        args = tuple(_total(program, a) if each or any(a is v for v in varying) else a for a in e.args)
-        out = Var(v.shape, v.dtype, v.name)
-        out.equation = Equation(e.prim, args, e.kwargs, out)
-        program.last.append(out.equation)
-        return out
-    return _new_total(program, None, (v,), {}, v.shape, v.dtype)
+    return e.prim.lowering.summed is not None and len(varying) == len(e.args) and matrices
+
+
+def _summed_first(e: Equation, varying: list[Var]) -> set[int]:
+    """Of which arguments the sum can be taken before the function, by their places; of none, if it isn't linear."""
+    prim, algebra = e.prim, e.prim.lowering.algebra
+    same_shape = all(isinstance(a, Var) and a.shape == e.out.shape for a in e.args)
+    if prim.kind in ("linear", "bilinear") and prim.variadic:
+        return set(range(len(e.args)))  # Σ [a, b] = [Σ a, Σ b]
+    linear = prim.kind in ("linear", "bilinear") and len(varying) == 1
+    scaled = algebra == "product" and len(varying) == 1 and varying[0].shape == e.out.shape
+    if linear or scaled:
+        return {i for i, a in enumerate(e.args) if a is varying[0]}  # Σ f(a, W) = f(Σ a, W), if W is the same in all
+    if algebra in ("sum", "difference", "negative") and same_shape:
+        return set(range(len(e.args)))  # Σ (a + b) = Σ a + Σ b, where none is broadcast
+    return set()
 
 
 def _new_total(
-    program: Sections, prim: Any, args: tuple[Operand, ...], kwargs: dict[str, Any], shape: Any, dtype: Any
+    program: Sections, prim: Primitive | None, args: tuple[Operand, ...], kwargs: dict[str, Any], like: Any
 ) -> Var:
-    out = Var(shape, dtype)
+    """A sum over all steps, of the shape and dtype of a value."""
+    out = Var(like.shape, like.dtype)
     program.totals.append(Total(out, prim, args, kwargs))
     return out
