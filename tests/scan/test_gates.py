@@ -442,17 +442,17 @@ def test_products_in_blocks_of_all_kinds_of_places(blocks):
 
 def test_what_is_best_gives_the_same_product(monkeypatch):
     """Measured, for sizes that are too small to be measured otherwise."""
-    kernels = importlib.import_module("tinygrad_rnn.scan.kernels")
-    monkeypatch.setattr(kernels, "_TINY", 0)
-    kernels.best_blocks.cache_clear()
+    blocking = importlib.import_module("tinygrad_rnn.scan.blocking")
+    monkeypatch.setattr(blocking, "_TINY", 0)
+    blocking.best_blocks.cache_clear()
     forget()
     try:
         compared(made(lstm, 2, gates=4, rows=16, steps=20))
-        r, k = kernels.best_blocks(16, 3, 64, np.dtype(float))
+        r, k = blocking.best_blocks(16, 3, 64, np.dtype(float))
         assert 16 // r >= 4
         assert 64 // k >= 16
     finally:
-        kernels.best_blocks.cache_clear()
+        blocking.best_blocks.cache_clear()
         forget()
 
 

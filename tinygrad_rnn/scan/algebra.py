@@ -211,9 +211,9 @@ class Rewriting(Trace):
         axis, start, stop = part
         if (start, stop) == (0, x.shape[axis]):
             return x
-        found = part_of(x)
-        if found is not None and found[1][0] == axis:
-            parent, (_, first, _) = found
+        cut = part_of(x)
+        if cut is not None and cut[1][0] == axis:
+            parent, (_, first, _) = cut
             return self.part(parent, (axis, first + start, first + stop))
         for (at, first, last), piece in self._pieces.get(x, ()):
             if at == axis and first <= start and stop <= last:
@@ -247,11 +247,11 @@ class Rewriting(Trace):
         if len(together) == 1:
             return together[0]
         out = self.plain(CONCATENATE, tuple(together), {"axis": axis})
-        start, found = 0, []
+        start, placed = 0, []
         for x in together:
-            found.append(((axis, start, start + x.shape[axis]), x))
+            placed.append(((axis, start, start + x.shape[axis]), x))
             start += x.shape[axis]
-        self._pieces[out] = found
+        self._pieces[out] = placed
         return out
 
 

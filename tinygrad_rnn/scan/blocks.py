@@ -103,7 +103,7 @@ class Blocks:
                 now[i] = part
             if size != stop - start:  # one block may be shorter
                 size = stop - start
-                work = emitted.of(size, *constants, *once)
+                work = emitted.for_length(size, *constants, *once)
             ends, totals = work(*now, *[x[start:stop] for x in inputs], *[a[start:stop] for a in arrays])
             for i, end in zip(moving, ends, strict=True):
                 now[i] = end

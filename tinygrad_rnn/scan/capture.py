@@ -52,9 +52,9 @@ def forget() -> None:
 
 def _after(state: State, key: Hashable, prim: Primitive | None, args: Sequence[Operand], kwargs: Any) -> State:
     global _count
-    found = State() if prim is None else State(*form(prim, args, kwargs))
+    new = State() if prim is None else State(*form(prim, args, kwargs))
     _count += 1
-    return state.next.setdefault(key, found)
+    return state.next.setdefault(key, new)
 
 
 class _Numbered(Var):

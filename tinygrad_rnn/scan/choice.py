@@ -32,30 +32,30 @@ _tallies: WeakKeyDictionary[Any, _Tally] = WeakKeyDictionary()
 _failed = False  # whether the compiler has
 
 
-def chosen(found: Capture, length: int) -> tuple[Language, str]:
+def chosen(captured: Capture, length: int) -> tuple[Language, str]:
     """In what the loop of a captured step is run, and if "auto" has it in NumPy, why."""
-    given = _given(found, length)
+    given = _given(captured, length)
     if given is not None:
         return given
-    if _pays(found):
+    if _pays(captured):
         return "c", ""
-    return "numpy", f"the cell comes in too many structures, {_tally(found).structures} are in C already"
+    return "numpy", f"the cell comes in too many structures, {_tally(captured).structures} are in C already"
 
 
-def decided(found: Capture, length: int) -> Language:
+def decided(captured: Capture, length: int) -> Language:
     """In what the loop of a captured step is run now. It stays so, lest its results change after some calls."""
-    given = _given(found, length)
+    given = _given(captured, length)
     if given is not None:
         return given[0]
-    tally, end = _tally(found), found.end
+    tally, end = _tally(captured), captured.end
     tally.runs += 1
     if end.in_c is None:
-        end.in_c = _pays(found)
+        end.in_c = _pays(captured)
         tally.structures += end.in_c
     return "c" if end.in_c else "numpy"
 
 
-def _given(found: Capture, length: int) -> tuple[Language, str] | None:
+def _given(captured: Capture, length: int) -> tuple[Language, str] | None:
     """In what a loop is run, whatever has been run before; `None` if that decides."""
     asked = backend.get()
     if asked != "auto":
@@ -64,19 +64,19 @@ def _given(found: Capture, length: int) -> tuple[Language, str] | None:
         return "numpy", f"it has fewer than {_WORTH_IT} steps"
     if _failed:
         return "numpy", "the C compiler failed"
-    if found.end.in_c is None and (why := _missing(os.environ.get("CC"), os.environ.get("PATH"))):
+    if captured.end.in_c is None and (why := _missing(os.environ.get("CC"), os.environ.get("PATH"))):
         return "numpy", why
     return None
 
 
-def _pays(found: Capture) -> bool:
-    tally = _tally(found)
+def _pays(captured: Capture) -> bool:
+    tally = _tally(captured)
     enough = tally.structures < _ANYHOW or tally.runs >= _RUNS * tally.structures
-    return enough if found.end.in_c is None else found.end.in_c
+    return enough if captured.end.in_c is None else captured.end.in_c
 
 
-def _tally(found: Capture) -> _Tally:
-    return _tallies.setdefault(found.loop.code() or type(found.loop.cell), _Tally())
+def _tally(captured: Capture) -> _Tally:
+    return _tallies.setdefault(captured.loop.code() or type(captured.loop.cell), _Tally())
 
 
 @functools.lru_cache(8)

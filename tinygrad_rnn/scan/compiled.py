@@ -27,57 +27,57 @@ if TYPE_CHECKING:
 __all__ = ["compiled"]
 
 
-def _program(found: Capture, language: Language, wanted: Wanted | None) -> LoopProgram:
+def _program(captured: Capture, language: Language, wanted: Wanted | None) -> LoopProgram:
     """A captured step's program, compiled if there is none yet; in NumPy, if none of its loops can be in C."""
-    programs = found.end.programs
+    programs = captured.end.programs
     program = programs.get(language)
     if program is None:
         from .program import LoopProgram  # the compiler, loaded when there is something to compile
 
         try:
-            program = programs[language] = LoopProgram(found, language)
+            program = programs[language] = LoopProgram(captured, language)
         except UntraceableError as error:
             program = programs[language] = str(error)
     if isinstance(program, str):
         raise UntraceableError(program)
     if language == "c" and not program.is_in_c(wanted):
-        return _program(found, "numpy", wanted)
+        return _program(captured, "numpy", wanted)
     found_program: LoopProgram = program
     return found_program
 
 
-def compiled(loop: Loop, found: Capture, checkpoint: int | None) -> tuple[Any, Any]:
+def compiled(loop: Loop, captured: Capture, checkpoint: int | None) -> tuple[Any, Any]:
     """The last carry and the ys. Raises `UntraceableError` if the step can't be compiled."""
-    language = decided(found, loop.length)
+    language = decided(captured, loop.length)
     try:
         try:
-            tensors = _outputs(language, loop, found, checkpoint)
+            tensors = _outputs(language, loop, captured, checkpoint)
         except CompilerError as error:
             if backend.get() != "auto":
                 raise
             give_up(error)
-            tensors = _outputs("numpy", loop, found, checkpoint)
+            tensors = _outputs("numpy", loop, captured, checkpoint)
     except UntraceableError:
         raise
     except Exception as error:
         error.add_note(_WHERE.format(loop.described()))
         raise
     c = len(loop.starts)
-    return loop.nest_carry(tensors[:c]), found.nest_ys(tensors[c:])
+    return loop.nest_carry(tensors[:c]), captured.nest_ys(tensors[c:])
 
 
 _WHERE = "This is in {}, which is compiled; scan(…, unroll=True) shows the line of the cell."
 
 
-def _outputs(language: Language, loop: Loop, found: Capture, checkpoint: int | None) -> list[Tensor]:
-    inputs = [*loop.starts, *loop.sequences, *found.outer]
+def _outputs(language: Language, loop: Loop, captured: Capture, checkpoint: int | None) -> list[Tensor]:
+    inputs = [*loop.starts, *loop.sequences, *captured.outer]
     needs = [t.node is not None and t.node.needs_grad for t in inputs]
     c, x = len(loop.starts), len(loop.sequences)
     if not any(needs) or not grad_enabled.get():
-        forward = _program(found, language, None).forward
+        forward = _program(captured, language, None).forward
         return [*map(Tensor, _apart(_forward(forward, loop, [t.value for t in inputs], c, x), inputs))]
     wanted = tuple(needs[:c]), tuple(needs[c : c + x]), tuple(needs[c + x :])
-    program = _program(found, language, wanted)
+    program = _program(captured, language, wanted)
     return _Run(program.derivative(*wanted), loop, inputs, program.step, checkpoint).recorded()
 
 

@@ -1,6 +1,6 @@
-"""NumPy code from a split step: the functions of a program, put together and compiled.
+"""A program's text and its functions: `Sections` and `Places` as NumPy code, put together and compiled.
 
-Another emitter would start where this one does: from `Sections`, whose equations are in their places, and `Places`.
+The loop itself is written by one of two: `_loop` here, in NumPy, or `loop_in_c` (c/).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .backend import Language
 from .comments import comment
 from .names import Names, preamble
 from .operands import Operands
-from .place import numpy_is_told, placed
+from .place import numpy_takes_out, placed
 from .split import Sections
 from .statements import Statements
 from .trace import Equation, Var
@@ -25,29 +25,30 @@ if TYPE_CHECKING:
 
 __all__ = ["Emitted", "compile_loops", "emit"]
 
-# A way to write the loop: its lines in the function of a block, and the function in C that they call, if they do.
-Loop: TypeAlias = "Callable[[Operands, str], tuple[list[str], CFunction | None]]"
+# Writes the loop: its lines in the function of a block, and the function in C that they call, if they do.
+LoopWriter: TypeAlias = "Callable[[Operands, str], tuple[list[str], CFunction | None]]"
 
 
 @dataclass(eq=False, repr=False)
 class Emitted:
-    """The functions of a program, and what they take and return.
+    """The functions of a program, each with what it takes → what it returns.
 
     Args:
         source: their text.
         once: constants → values that are the same in all steps.
-        of: n, constants, those values → the function that works through n steps, as often as there are n more: carries,
-            inputs, arrays to fill (`stored`) → the carries that aren't stacked, the totals.
-        finish: totals, constants, those values → sums.
+        for_length: n, constants, those values → the function that works through a block of n steps: carries, inputs,
+            arrays to fill (`stored`) → the carries that aren't stacked, the totals. It can be called for block after
+            block.
+        finish: totals, constants, those values → sums over all steps.
         values: what it computes, and what the code calls it.
-        inputs: what of all steps it reads, the xs first.
+        inputs: the values that it reads of all steps, the xs first.
         in_c: the loop, if it is written in C.
         why_not: why it isn't, where C was asked for.
     """
 
     source: str
     once: Callable[..., Any]
-    of: Callable[..., Callable[..., Any]]
+    for_length: Callable[..., Callable[..., Any]]
     finish: Callable[..., Any]
     values: Operands
     inputs: list[Var]
@@ -68,14 +69,14 @@ def emit(
     Values are called after themselves, or as `called` says.
     """
     if language == "numpy":
-        return _emitted(program, stored, name, backwards, called, _loop, numpy_is_told)
-    from .c import NotInCError, loop_in_c, with_passes
+        return _emitted(program, stored, name, backwards, called, _loop, numpy_takes_out)
+    from .c import NotInCError, fused, loop_in_c
 
     try:
-        return _emitted(with_passes(program), stored, name, backwards, called, loop_in_c, lambda e: True)
+        return _emitted(fused(program), stored, name, backwards, called, loop_in_c, lambda e: True)
     except NotInCError as why:
-        found = _emitted(program, stored, name, backwards, called, _loop, numpy_is_told)
-        return replace(found, why_not=str(why))
+        in_numpy = _emitted(program, stored, name, backwards, called, _loop, numpy_takes_out)
+        return replace(in_numpy, why_not=str(why))
 
 
 def compile_loops(*programs: Emitted) -> None:
@@ -92,18 +93,18 @@ def _emitted(
     name: str,
     backwards: bool,
     called: Mapping[Var, str],
-    loop: Loop,
-    told: Callable[[Equation], bool],
+    write_loop: LoopWriter,
+    takes_out: Callable[[Equation], bool],
 ) -> Emitted:
     names = _names(program, called)
-    values = Operands(program, names, placed(program, set(stored), told), stored, backwards)
+    values = Operands(program, names, placed(program, set(stored), takes_out), stored, backwards)
     statements = Statements(values)
     inputs = _inputs(program, names)
     constants = [names(v) for v in program.step.constants]
     once_values = _once_values(program)
 
     before = _lines(statements, ((statements.whole(e), e) for e in program.before))
-    loop_lines, in_c = loop(values, name)
+    loop_lines, in_c = write_loop(values, name)
     body = _body(values, statements, inputs, before, loop_lines)
     forms = values.forms.values()
     made = [*map(names, once_values), *(form for form, _ in forms)]
@@ -121,8 +122,8 @@ def _emitted(
     source = "\n\n\n".join([preamble(names.space, source), source, *text])
     space = dict(names.space)
     exec(compile("\n\n".join([once, block, finish]), f"<scan: {name}>", "exec"), space)
-    once_made, of, finished = (space[f"{name}{part}"] for part in ("_once", "", "_finish"))
-    return Emitted(source, once_made, of, finished, values, inputs, in_c)
+    once_made, for_length, finished = (space[f"{name}{part}"] for part in ("_once", "", "_finish"))
+    return Emitted(source, once_made, for_length, finished, values, inputs, in_c)
 
 
 def _names(program: Sections, called: Mapping[Var, str]) -> Names:

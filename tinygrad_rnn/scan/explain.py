@@ -34,11 +34,11 @@ class Program:
         self._lines: list[str] = []
         reason = why_unrolled(loop)
         if reason is None:
-            found = capture(loop, named=True)
-            reason = found.reason
+            captured = capture(loop, named=True)
+            reason = captured.reason
             if reason is None:
                 try:
-                    self._compile(found.step)
+                    self._compile(captured.step)
                 except UntraceableError as error:
                     reason = str(error)
         if reason is not None:

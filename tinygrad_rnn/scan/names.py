@@ -76,10 +76,10 @@ class Names:
 def preamble(space: Mapping[str, Any], source: str) -> str:
     """Where the names come from that the code doesn't make itself."""
     used = set(re.findall(r"[^\W\d]\w*", source))
-    found = {name: value for name, value in space.items() if name in used}
-    numpys = sorted(name for name, value in found.items() if value is getattr(np, name, None))
+    read = {name: value for name, value in space.items() if name in used}
+    numpys = sorted(name for name, value in read.items() if value is getattr(np, name, None))
     lines = [f"from numpy import {', '.join(numpys)}"] if numpys else []
-    for name, value in found.items():
+    for name, value in read.items():
         if isinstance(value, np.ndarray) and value.ndim == 0:
             lines.append(f"{name} = array({value.item()!r}, {value.dtype})")
         elif isinstance(value, np.ndarray):

@@ -15,7 +15,7 @@ from .algebra import ONCE, is_fixed_matrix, level_of
 from .split import Sections, is_view, pieces_of
 from .trace import Equation, Var
 
-__all__ = ["Places", "numpy_is_told", "placed", "treats_rows", "writes"]
+__all__ = ["Places", "numpy_takes_out", "placed", "treats_rows", "writes"]
 
 Kind = Literal["stacked", "static", "view", "piece", "fresh"]
 
@@ -47,7 +47,7 @@ class Places:
 
 
 def writes(prim: Primitive) -> bool:
-    """Whether it is an elementwise function of NumPy's, which writes where it is told to."""
+    """Whether it is an elementwise function of NumPy's, which takes `out`: where to write."""
     return prim.kind == "elementwise" and prim.lowering.numpy is not None
 
 
@@ -59,22 +59,25 @@ def treats_rows(e: Equation, levels: Mapping[Var, int]) -> bool:
     return level_of(x, levels) > ONCE and x.ndim >= 1 and is_fixed_matrix(y, levels)
 
 
-def placed(program: Sections, stored: set[Var], told: Callable[[Equation], bool]) -> Places:
+def placed(program: Sections, stored: set[Var], takes_out: Callable[[Equation], bool]) -> Places:
     """The places of a program's values, of which those `stored` must outlive it.
 
-    `told` says of an equation of the loop whether its result can be written where one wants it.
+    `takes_out` says of an equation of the loop whether its result can be written where one wants it, as NumPy's
+    functions do that take `out`.
     """
-    return _Placing(program, stored, told).places
+    return _Placing(program, stored, takes_out).places
 
 
-def numpy_is_told(e: Equation) -> bool:
-    """Whether NumPy's function can be told where to write its result."""
+def numpy_takes_out(e: Equation) -> bool:
+    """Whether NumPy's function takes `out`, or the result is put together in its place."""
     return e.prim.lowering.numpy is not None or bool(pieces_of(e))
 
 
 class _Placing:
-    def __init__(self, program: Sections, stored: set[Var], told: Callable[[Equation], bool]) -> None:
-        self.program, self.stored, self.told, self.places = program, stored, told, Places()
+    """Finds the places: first of what kind each is, then which values share a buffer."""
+
+    def __init__(self, program: Sections, stored: set[Var], takes_out: Callable[[Equation], bool]) -> None:
+        self.program, self.stored, self.takes_out, self.places = program, stored, takes_out, Places()
         step = program.step
         self.in_loop = {e.out: e for e in program.loop}
         self.new = {v: i for i, v in enumerate(step.new_carry) if isinstance(v, Var)}
@@ -108,7 +111,7 @@ class _Placing:
                 places.kinds[v] = "stacked" if self.new[v] in places.states else "static"
             elif v in rows:
                 places.kinds[v] = "stacked"
-            elif not self.told(e):
+            elif not self.takes_out(e):
                 places.kinds[v] = "fresh"
 
     def _outside(self) -> None:

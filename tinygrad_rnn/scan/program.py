@@ -46,9 +46,9 @@ Wanted: TypeAlias = tuple[tuple[bool, ...], tuple[bool, ...], tuple[bool, ...]]
 class LoopProgram:
     """What a captured step compiles to: a forward, and a derivative for each choice of inputs."""
 
-    def __init__(self, found: Capture, language: Language) -> None:
+    def __init__(self, captured: Capture, language: Language) -> None:
         self.language = language
-        step = found.step()
+        step = captured.step()
         given = _input_levels(step)
         step = expanded(rewritten(step, given, faithful=True), given, ["formula"])
         step = rewritten(step, given, faithful=True)
@@ -122,12 +122,12 @@ class Derivative:
     def __init__(
         self, program: LoopProgram, carry: tuple[bool, ...], xs: tuple[bool, ...], constants: tuple[bool, ...]
     ) -> None:
-        found = backward_step(program.step, program.levels, carry, xs, constants)
-        self.carry, self.given, self.constants = found.carry, found.ys, found.constants
-        self.reached = _reached(found, program.step)
-        step, given = _as_emitted(found, program)
+        back = backward_step(program.step, program.levels, carry, xs, constants)
+        self.carry, self.given, self.constants = back.carry, back.ys, back.constants
+        self.reached = _reached(back, program.step)
+        step, given = _as_emitted(back, program)
         there = [i for i, y in enumerate(step.ys) if y is not None]
-        self.xs = [found.xs[i] for i in there]
+        self.xs = [back.xs[i] for i in there]
         step = _with_copied_views(replace(step, ys=[step.ys[i] for i in there]))
         sections = split(step, given)
         self.ys = sections.step.ys
@@ -195,22 +195,22 @@ class Derivative:
         return list(self.emitted.finish(*sums, *constants, *once))
 
 
-def _reached(found: Backward, forward: Step) -> set[int]:
+def _reached(back: Backward, forward: Step) -> set[int]:
     """The inputs on which something depends, by their numbers: carries, xs, constants."""
     c, x = len(forward.carry), len(forward.xs)
-    reached = {i for i, v in zip(found.carry, found.step.new_carry, strict=True) if v is not None}
-    reached |= {c + i for i, v in zip(found.xs, found.step.ys, strict=True) if v is not None}
-    return reached | {c + x + i for i, terms in zip(found.constants, found.step.sums, strict=True) if terms}
+    reached = {i for i, v in zip(back.carry, back.step.new_carry, strict=True) if v is not None}
+    reached |= {c + i for i, v in zip(back.xs, back.step.ys, strict=True) if v is not None}
+    return reached | {c + x + i for i, terms in zip(back.constants, back.step.sums, strict=True) if terms}
 
 
-def _as_emitted(found: Backward, program: LoopProgram) -> tuple[Step, dict[Var, int]]:
+def _as_emitted(back: Backward, program: LoopProgram) -> tuple[Step, dict[Var, int]]:
     """The backward step as it is emitted, and the levels of its inputs."""
 
     def given(step: Step) -> dict[Var, int]:
-        return {v: level_of(v, found.levels) for v in _inputs(step)}
+        return {v: level_of(v, back.levels) for v in _inputs(step)}
 
     fewer_calls = program.language == "numpy"
-    step = rewritten(found.step, given(found.step), faithful=False)
+    step = rewritten(back.step, given(back.step), faithful=False)
     step = with_common_factors(step, given(step)) if fewer_calls else step
     step = _with_recomputed(step, program.step, program.levels)
     step = expanded(step, given(step), _WAYS[program.language])

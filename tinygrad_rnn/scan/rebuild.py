@@ -1,4 +1,4 @@
-"""A step made anew: its equations taken down again, others in their places, in order, without what nothing needs."""
+"""A step changed: taken down anew with replacements, with other values in it, in order, without what nothing needs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .trace import Equation, Operand, Step, Var
 __all__ = [
     "Renewed",
     "Replacement",
-    "call",
     "cuts_of",
     "in_order",
     "joint_name",
+    "name_if_unnamed",
     "pruned",
     "rebuilt",
     "substituted",
@@ -50,7 +50,7 @@ def rebuilt(step: Step, given: Mapping[Var, int], replacements: Mapping[Equation
         out = now[equation.out] = trace.equation(
             equation.prim, tuple(renewed(a) for a in equation.args), equation.kwargs
         )
-        call(out, equation.out.name)
+        name_if_unnamed(out, equation.out.name)
         if isinstance(out, Var) and len(uses.get(equation.out, ())) == 1:
             trace.passing.add(out)
     return pruned(_with(step, trace.equations, renewed))
@@ -70,7 +70,8 @@ def joint_name(parts: Iterable[Var]) -> str | None:
 _LONG = 16  # letters
 
 
-def call(x: Operand, name: str | None) -> None:
+def name_if_unnamed(x: Operand, name: str | None) -> None:
+    """Name a value that was computed, unless it has a name."""
     if isinstance(x, Var) and x.name is None and x.equation is not None:
         x.name = name
 
@@ -138,13 +139,13 @@ def uses_of(step: Step) -> dict[Var, list[Equation | None]]:
 
 def cuts_of(v: Var, uses: Mapping[Var, list[Equation | None]]) -> list[tuple[Part, Equation]]:
     """The parts along one axis, none overlapping another, that a value is cut into, if nothing else uses it."""
-    found = []
+    cuts = []
     for u in uses.get(v, ()):
         cut = None if u is None else part_of(u.out)
         if u is None or cut is None or cut[0] is not v:
             return []
-        found.append((cut[1], u))
-    edges = sorted(part[1:] for part, _ in found)
-    if len({part[0] for part, _ in found}) > 1 or any(a[1] > b[0] for a, b in itertools.pairwise(edges)):
+        cuts.append((cut[1], u))
+    edges = sorted(part[1:] for part, _ in cuts)
+    if len({part[0] for part, _ in cuts}) > 1 or any(a[1] > b[0] for a, b in itertools.pairwise(edges)):
         return []
-    return found
+    return cuts

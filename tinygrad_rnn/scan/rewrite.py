@@ -22,8 +22,8 @@ from .algebra import (
     part_of,
     result_level,
 )
-from .rebuild import Renewed, Replacement, call, cuts_of, joint_name, rebuilt, uses_of
-from .scale import levelled, scalable
+from .rebuild import Renewed, Replacement, cuts_of, joint_name, name_if_unnamed, rebuilt, uses_of
+from .scale import scalable, spreadable
 from .trace import Equation, Operand, Step, Traced, Var, frozen
 
 __all__ = ["expanded", "rewritten"]
@@ -37,7 +37,7 @@ def rewritten(step: Step, given: Mapping[Var, int], *, faithful: bool) -> Step:
     step = rebuilt(step, given, {}, faithful)
     parted = 0
     while True:
-        for find in (_neighbours, _shared_sum, levelled, scalable):
+        for find in (_neighbours, _shared_sum, spreadable, scalable):
             found = find(step, given) if find is not _shared_sum or parted < _PARTED else None
             if found is not None:
                 break
@@ -61,13 +61,13 @@ def _neighbours(step: Step, given: Mapping[Var, int]) -> tuple[Equation, Replace
         parts: list[Part] = []
         others: list[Operand] = []
         for a in equation.args:
-            found = part_of(a) if isinstance(a, Var) and a.shape == equation.out.shape else None
-            if found is None:
+            cut = part_of(a) if isinstance(a, Var) and a.shape == equation.out.shape else None
+            if cut is None:
                 key.append(identity(a))
                 others.append(a)
             else:
-                key += [found[0], found[1][0]]
-                parts.append(found[1])
+                key += [cut[0], cut[1][0]]
+                parts.append(cut[1])
         axes = {axis for axis, _, _ in parts}
         if len(axes) != 1 or any(_spans(a, equation.out, parts[0][0]) for a in others):
             continue
@@ -96,22 +96,23 @@ def _spans(x: Operand, out: Var, axis: int) -> bool:
 
 
 def _join(group: list[Equation], trace: Rewriting, renewed: Renewed, now: dict[Var, Operand]) -> None:
+    """One operation on what the neighbours are together; each result is a part of its result."""
     first, last = group[0], group[-1]
     args: list[Operand] = []
     for a, z in zip(first.args, last.args, strict=True):
-        found, end = part_of(a) if isinstance(a, Var) and a.shape == first.out.shape else None, part_of(z)
-        if found is None or end is None:
+        cut, end = part_of(a) if isinstance(a, Var) and a.shape == first.out.shape else None, part_of(z)
+        if cut is None or end is None:
             args.append(renewed(a))
         else:
-            parent, (axis, start, _) = found
+            parent, (axis, start, _) = cut
             args.append(trace.part(renewed(parent), (axis, start, end[1][2])))
     out = trace.equation(first.prim, tuple(args), first.kwargs)
-    call(out, joint_name(e.out for e in group))
+    name_if_unnamed(out, joint_name(e.out for e in group))
     start = 0
     for equation in group:
         stop = start + equation.out.shape[axis]
         part = now[equation.out] = trace.part(out, (axis, start, stop))
-        call(part, equation.out.name)
+        name_if_unnamed(part, equation.out.name)
         start = stop
 
 
@@ -121,6 +122,8 @@ def _join(group: list[Equation], trace: Rewriting, renewed: Renewed, now: dict[V
 
 @dataclass(eq=False, repr=False)
 class _SharedSum:
+    """A sum of what needs the past and something else, and the parts that it is cut into."""
+
     equation: Equation
     past: Var
     other: Operand
@@ -130,13 +133,14 @@ class _SharedSum:
         for part, cut, once in self.parts:
             own = trace.part(renewed(self.past), part)
             out = now[cut.out] = trace.sum(own, trace.cut(renewed(self.other), part, self.past.ndim))
-            call(out, cut.out.name)
+            name_if_unnamed(out, cut.out.name)
             if once:
                 trace.passing.add(out)
         now[self.equation.out] = self.equation.out  # nobody uses it any more
 
 
 def _shared_sum(step: Step, given: Mapping[Var, int]) -> tuple[Equation, Replacement] | None:
+    """A sum of which some parts, but not all, are added to something that doesn't need the past."""
     levels, uses = levels_of(step, given), uses_of(step)
     for e in step.equations:
         if e.prim is not ADD or levels[e.out] != PAST:

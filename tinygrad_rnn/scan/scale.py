@@ -14,10 +14,10 @@ import numpy as np
 from ..primitive import Part, Primitive
 from ..tape import Array
 from .algebra import ADD, EACH, MULTIPLY, ONCE, PAST, Rewriting, is_fixed_matrix, level_of, levels_of, part_of
-from .rebuild import Renewed, Replacement, call, cuts_of, uses_of
+from .rebuild import Renewed, Replacement, cuts_of, name_if_unnamed, uses_of
 from .trace import Equation, Operand, Step, Traced, Var
 
-__all__ = ["levelled", "scalable"]
+__all__ = ["scalable", "spreadable"]
 
 # Numbers that some parts of a value are multiplied by, or that are added to them, become an array for all of it, with
 # ones or zeros for the other parts: one operation instead of several, and the parts stay neighbours. Or no operation at
@@ -25,11 +25,13 @@ __all__ = ["levelled", "scalable"]
 
 
 @dataclass(eq=False, repr=False)
-class _Levelled:
+class _Spread:
+    """The numbers of parts, spread over the whole that they are parts of."""
+
     parent: Var
     axis: int
     prim: Primitive
-    parts: list[tuple[Part, Var, Operand]]  # the part, what it or its multiple was, and by what it is multiplied
+    parts: list[tuple[Part, Var, Operand]]  # the part, what it or its multiple was, and its number or vector
 
     def replace(self, trace: Rewriting, renewed: Renewed, now: dict[Var, Operand]) -> None:
         axis, length = self.axis, self.parent.shape[self.axis]
@@ -52,7 +54,7 @@ class _Levelled:
             out = trace.plain(self.prim, (renewed(self.parent), numbers), {})
         for part, v, _ in self.parts:
             now[v] = trace.part(out, part)
-            call(now[v], v.name)
+            name_if_unnamed(now[v], v.name)
 
 
 def _with_gaps(vectors: list[tuple[Part, Operand]], numbers: Array) -> list[tuple[Part, Operand]]:
@@ -62,7 +64,8 @@ def _with_gaps(vectors: list[tuple[Part, Operand]], numbers: Array) -> list[tupl
     return [((0, a, b), known.get(a, numbers[a:b])) for a, b in itertools.pairwise(edges)]
 
 
-def levelled(step: Step, given: Mapping[Var, int]) -> tuple[Equation, Replacement] | None:
+def spreadable(step: Step, given: Mapping[Var, int]) -> tuple[Equation, Replacement] | None:
+    """Parts of a value that are multiplied by numbers, or have numbers added, where to do it to the whole pays."""
     levels, uses = levels_of(step, given), uses_of(step)
     for e in step.equations:
         parent = e.out
@@ -74,9 +77,9 @@ def levelled(step: Step, given: Mapping[Var, int]) -> tuple[Equation, Replacemen
             free = axis == parent.ndim - 1 and _is_free(e, prim, levels, uses)
             wanted = 1 if free else 2 if _pays(parent, levels) else math.inf
             once = levels if free and prim is ADD else {}
-            told = [(part, *_operand_on(u.out, uses, prim, once)) for part, u in parts]
-            if sum(x is not None for _, _, x in told) >= wanted:
-                return parts[0][1], _Levelled(parent, axis, prim, told).replace
+            operands = [(part, *_operand_on(u.out, uses, prim, once)) for part, u in parts]
+            if sum(x is not None for _, _, x in operands) >= wanted:
+                return parts[0][1], _Spread(parent, axis, prim, operands).replace
     return None
 
 
@@ -134,6 +137,7 @@ _MODEST = 1024.0
 
 
 def scalable(step: Step, given: Mapping[Var, int]) -> tuple[Equation, Replacement] | None:
+    """The multiple of a product by numbers, where its matrix can take them up."""
     levels, uses = levels_of(step, given), uses_of(step)
     for e in step.equations:
         if e.prim is MULTIPLY and levels[e.out] == PAST and isinstance(e.args[0], Var):
@@ -152,6 +156,7 @@ def _is_modest(scale: Operand, dtype: np.dtype[Any]) -> bool:
 
 
 def _takes_scale(v: Operand, levels: Mapping[Var, int], uses: Mapping[Var, list[Equation | None]]) -> bool:
+    """Whether it is such a product, or a sum of such, and nothing else uses it."""
     e = v.equation if isinstance(v, Var) else None
     if e is None or len(uses.get(e.out, [])) != 1:
         return False
@@ -175,21 +180,22 @@ def _has_scalable_matrix(e: Equation, levels: Mapping[Var, int]) -> bool:
 
 
 def _is_part_of_scalable(v: Operand, levels: Mapping[Var, int], uses: Mapping[Var, list[Equation | None]]) -> bool:
-    """Whether it is one part of such a product, of which only parts are used: `levelled` goes on with it."""
-    found = part_of(v)
-    if found is None or len(uses.get(v, [])) != 1:
+    """Whether it is one part of such a product, of which only parts are used: `spreadable` goes on with it."""
+    cut = part_of(v)
+    if cut is None or len(uses.get(v, [])) != 1:
         return False
-    parent, (axis, _, _) = found
+    parent, (axis, _, _) = cut
     e = parent.equation
     return e is not None and axis == parent.ndim - 1 and _has_scalable_matrix(e, levels) and bool(cuts_of(parent, uses))
 
 
 def _scale(e: Equation, trace: Rewriting, renewed: Renewed, now: dict[Var, Operand]) -> None:
     now[e.out] = _scaled(trace, e.args[0], renewed(e.args[1]), renewed)
-    call(now[e.out], e.out.name)
+    name_if_unnamed(now[e.out], e.out.name)
 
 
 def _scaled(trace: Rewriting, v: Operand, scale: Operand, renewed: Renewed) -> Operand:
+    """The multiple of v: x (scale · W) for a product x W, term by term for a sum."""
     e = v.equation if isinstance(v, Var) else None
     scaled = None if e is None else e.prim.lowering.scaled
     if e is not None and scaled is not None and is_fixed_matrix(renewed(e.args[1]), trace.levels):

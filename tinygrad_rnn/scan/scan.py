@@ -68,13 +68,13 @@ def scan(
     every = _checkpoint(checkpoint, loop.length)
     if unroll or why_unrolled(loop) is not None:
         return unrolled(loop)
-    found = capture(loop)
-    if found.reason is None:
+    captured = capture(loop)
+    if captured.reason is None:
         try:
-            return compiled(loop, found.step, every)
+            return compiled(loop, captured.step, every)
         except UntraceableError:
             pass
-    return unrolled(loop, found.done)
+    return unrolled(loop, captured.done)
 
 
 def _checkpoint(checkpoint: int | str | None, length: int) -> int | None:

@@ -30,7 +30,7 @@ from .algebra import (
     levels_of,
 )
 from .place import writes
-from .rebuild import call, in_order, joint_name, pruned, rebuilt, substituted, uses_of
+from .rebuild import in_order, joint_name, name_if_unnamed, pruned, rebuilt, substituted, uses_of
 from .split import pieces_of
 from .trace import Equation, Operand, Step, Trace, Var
 
@@ -143,10 +143,10 @@ def _multiplied(step: Step, levels: Mapping[Var, int], e: Equation, runs: list[_
         if run.common is not None:
             beside = trace.plain(_SLOTS, (run.common,), {"shape": (*lead, 1, width)})
             column = trace.plain(MULTIPLY, (beside, column), {})
-            call(column, joint_name(run.pieces))
+            name_if_unnamed(column, joint_name(run.pieces))
         columns.append(column)
     joined = columns[0] if len(columns) == 1 else trace.plain(CONCATENATE, tuple(columns), {"axis": len(lead)})
-    call(joined, e.out.name or joint_name(e.args))
+    name_if_unnamed(joined, e.out.name or joint_name(e.args))
     whole = trace.plain(_SLOTS, (joined,), {"shape": e.out.shape})
     now: dict[Var, Operand] = {e.out: whole}
     multiplied = {piece for run in runs if run.common is not None for piece in run.pieces}
@@ -233,8 +233,8 @@ def _widths(step: Step, levels: Mapping[Var, int], known: Mapping[Var, Var]) -> 
 def _cut(e: Equation, v: Var) -> tuple[int, int] | None:
     """Where e cuts v along its last axis."""
     part = e.prim.lowering.part
-    found = part(e.kwargs, v.shape) if part is not None and e.args[0] is v else None
-    return found[1:] if found is not None and found[0] == v.ndim - 1 else None
+    cut = part(e.kwargs, v.shape) if part is not None and e.args[0] is v else None
+    return cut[1:] if cut is not None and cut[0] == v.ndim - 1 else None
 
 
 def _is_cut_of(e: Equation, widths: Mapping[Var, int]) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..primitive import Primitive
 from .algebra import ONCE, is_fixed_matrix, level_of
-from .kernels import best_blocks, in_blocks
+from .blocking import best_blocks, in_blocks
 from .operands import Operands
 from .place import treats_rows, writes
 from .split import Total, is_view, pieces_of

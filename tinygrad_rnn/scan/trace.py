@@ -266,10 +266,10 @@ class Traced(Lifted):
 
 
 def _of(args: Sequence[Any]) -> Traced:
-    found = innermost(args)
-    if not isinstance(found, Traced):
-        raise TypeError(f"want a traced tensor, got {found}")
-    return found
+    traced = innermost(args)
+    if not isinstance(traced, Traced):
+        raise TypeError(f"want a traced tensor, got {traced}")
+    return traced
 
 
 # What plain tensors do without a primitive, because it has no derivative, needs one here. Its `apply` is what they do.
@@ -282,9 +282,9 @@ def _numpys(name: str, operation: Callable[..., Any]) -> Primitive:
         return ufunc(x, y)
 
     function.__name__ = name
-    found = Primitive(function, "elementwise", [None, None], lowering=Lowering(ufunc))
-    found.apply = lambda x, y: asarray(operation(_value(x), _value(y)))
-    return found
+    comparison = Primitive(function, "elementwise", [None, None], lowering=Lowering(ufunc))
+    comparison.apply = lambda x, y: asarray(operation(_value(x), _value(y)))
+    return comparison
 
 
 def _value(x: Any) -> Any:

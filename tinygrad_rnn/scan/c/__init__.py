@@ -1,8 +1,8 @@
-"""Loops in C: the second way to write them, from the same equations in the same places as in NumPy."""
+"""Loops in C: the second way to write them, from the same program as in NumPy, more of which is in the loop."""
 
 from .expressions import NotInCError
 from .function import CFunction, compile_together, product
+from .fusion import fused
 from .loop import loop_in_c
-from .passes import with_passes
 
-__all__ = ["CFunction", "NotInCError", "compile_together", "loop_in_c", "product", "with_passes"]
+__all__ = ["CFunction", "NotInCError", "compile_together", "fused", "loop_in_c", "product"]

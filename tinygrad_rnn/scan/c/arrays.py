@@ -99,7 +99,7 @@ class Arrays:
     def __init__(self, values: Operands) -> None:
         self.values = values
         self.written: set[str] = set()  # arrays that the loop writes to
-        self._found: dict[Var, Place] = {}
+        self._places: dict[Var, Place] = {}
         self._forms: dict[str, Argument] = {}
         self._same: set[str] = set()  # what isn't a value of the loop's, but is the same in all steps
         self._used: dict[str, str] = {}  # what those that are arguments are called in C, in this order
@@ -111,9 +111,9 @@ class Arrays:
 
     def place(self, v: Var) -> Place:
         """A value's."""
-        if v not in self._found:
-            self._found[v] = self._place(v)
-        return self._found[v]
+        if v not in self._places:
+            self._places[v] = self._place(v)
+        return self._places[v]
 
     def _place(self, v: Var) -> Place:
         places = self.values.places

@@ -24,10 +24,10 @@ __all__ = [
     "TYPES",
     "NotInCError",
     "dtype_of",
-    "is_apart",
     "is_array",
-    "is_passed",
+    "is_fusible",
     "literal",
+    "stands_alone",
     "template",
 ]
 
@@ -108,13 +108,13 @@ RESERVED = frozenset(_WORDS.split()).union(  # with functions, macros and types
 )
 
 
-def is_apart(e: Equation) -> bool:
-    """Whether it is no part of a pass over memory: a product, or a reduction."""
+def stands_alone(e: Equation) -> bool:
+    """Whether it is a product or a reduction, which nothing is fused with."""
     return e.prim.lowering.rows or e.prim in REDUCTIONS
 
 
-def is_passed(e: Equation) -> bool:
-    """Whether it can be part of a pass, or needs none."""
+def is_fusible(e: Equation) -> bool:
+    """Whether it can be part of a fused loop, or needs none: a view, for instance."""
     if any(v.dtype not in TYPES for v in (e.out, *e.inputs)):
         return False
     try:

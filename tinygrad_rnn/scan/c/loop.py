@@ -1,7 +1,8 @@
-"""The loop of a program as a function in C: products are calls (product.c), all else is done in passes over memory.
+"""The loop of a program as a function in C: products are calls (product.c), all else is loops over elements.
 
-It is made of the same equations, in the same places, as the loop in NumPy. Elementwise equations of one shape that
-follow each other are one pass, and what nothing else looks at stays in a register.
+Its equations are more than NumPy's: `expanded` has written out what NumPy has a function for, and `fused` has moved
+what is elementwise into the loop. Neighbours of one shape become one loop over elements, and what nothing else looks at
+stays in a register.
 """
 
 from __future__ import annotations
@@ -23,7 +24,18 @@ from ..operands import Operands
 from ..split import pieces_of
 from ..trace import Equation, Operand, Var
 from .arrays import AXES, Arrays, Place
-from .expressions import MOVES, REDUCTIONS, SCATTER, TYPES, NotInCError, dtype_of, is_apart, is_array, literal, template
+from .expressions import (
+    MOVES,
+    REDUCTIONS,
+    SCATTER,
+    TYPES,
+    NotInCError,
+    dtype_of,
+    is_array,
+    literal,
+    stands_alone,
+    template,
+)
 from .function import CFunction
 from .measure import blas_is_much_faster
 
@@ -39,7 +51,7 @@ def loop_in_c(values: Operands, name: str) -> tuple[list[str], CFunction]:
 
 
 class _Line(NamedTuple):
-    """One result of a pass: what is computed (None for what is only put somewhere), where it goes, how it is made."""
+    """One result of a fused loop: what is computed (None for what is only put somewhere), where it goes, how."""
 
     out: Var | None
     target: Place
@@ -49,8 +61,8 @@ class _Line(NamedTuple):
 
 
 @dataclass(eq=False)
-class _Pass:
-    """Lines that are worked out together, element by element."""
+class _Fused:
+    """A fused elementwise loop: lines that are worked out together, element by element."""
 
     shape: tuple[int, ...]
     lines: list[_Line] = field(default_factory=list)
@@ -62,6 +74,8 @@ class _Pass:
 
 
 class _Writer:
+    """Writes the loop: fused loops, reductions and products, one after the other, and the function around them."""
+
     def __init__(self, values: Operands, name: str) -> None:
         self.values, self.name = values, f"{name}_loop"
         self.program, self.kinds, self.homes = values.program, values.places.kinds, values.places.homes
@@ -70,6 +84,7 @@ class _Writer:
         self.real: str | None = None  # what products are of
 
     def written(self) -> tuple[str, CFunction]:
+        """The line of NumPy code that calls the loop, and its function."""
         program = self.program
         if not program.loop:
             raise NotInCError("there is no loop")
@@ -83,8 +98,8 @@ class _Writer:
                 self.readers.setdefault(a, []).append(e)
         body: list[str] = []
         for part in self._parts():
-            if isinstance(part, _Pass):
-                body += self._pass(part)
+            if isinstance(part, _Fused):
+                body += self._fused_loop(part)
             else:
                 body += self._reduction(part, **part.kwargs) if part.prim in REDUCTIONS else self._product(part)
         arguments = self.arrays.arguments()
@@ -111,16 +126,16 @@ class _Writer:
                     waiting.append(v.equation.args[0])
         return {e.out for e in program.loop} - named
 
-    def _parts(self) -> Iterator[_Pass | Equation]:
-        """The loop, in passes, and equations that are none."""
-        current = _Pass(())
+    def _parts(self) -> Iterator[_Fused | Equation]:
+        """What the loop is made of: fused loops, and equations that stand alone."""
+        current = _Fused(())
         for item in self._lines():
             if isinstance(item, _Line) and current.lines and self._fits(current, item):
                 self._add(current, item)
                 continue
             if current.lines:
                 yield current
-            current = _Pass(item.target.look.shape) if isinstance(item, _Line) else _Pass(())
+            current = _Fused(item.target.look.shape) if isinstance(item, _Line) else _Fused(())
             if isinstance(item, _Line):
                 self._add(current, item)
             else:
@@ -129,12 +144,12 @@ class _Writer:
             yield current
 
     def _lines(self) -> Iterator[_Line | Equation]:
-        """What is to be done for each equation: lines of passes, or what is none."""
+        """What is to be done for each equation: lines of fused loops, or the equation itself, if it stands alone."""
         step = self.program.step
         for e in self.program.loop:
             if self.kinds[e.out] == "view":
                 continue
-            if is_apart(e):
+            if stands_alone(e):
                 yield e
             elif pieces_of(e) is not None:
                 told = f"{self.values.names(e.out)}, a part of it"
@@ -162,10 +177,10 @@ class _Writer:
             part = self.arrays.part(target, operator.itemgetter(index))
             yield _Line(None, part, "{} + {}", (part, a), f"{told}, a part of it")
 
-    # ---- passes
+    # ---- fused loops
 
-    def _fits(self, part: _Pass, line: _Line) -> bool:
-        """Whether a line can be worked out together with those of a pass, element by element."""
+    def _fits(self, part: _Fused, line: _Line) -> bool:
+        """Whether a line can be worked out together with those of a fused loop, element by element."""
         shape = line.target.look.shape
         if shape != part.shape:
             return False
@@ -175,7 +190,8 @@ class _Writer:
             return False
         return not any(line.target.meets(p) and not line.target.is_same(p, shape) for p in part.places.values())
 
-    def _add(self, part: _Pass, line: _Line) -> None:
+    def _add(self, part: _Fused, line: _Line) -> None:
+        """Let a line be the fused loop's last."""
         for a in line.operands:
             if isinstance(a, Place):
                 part.read[a] = a
@@ -190,14 +206,15 @@ class _Writer:
         if line.out is not None:
             part.made[line.out] = line.target
 
-    def _is_stored(self, part: _Pass, line: _Line) -> bool:
-        """Whether a result is looked at by others than the lines of its pass."""
+    def _is_stored(self, part: _Fused, line: _Line) -> bool:
+        """Whether a result is looked at by others than the lines of its fused loop."""
         v = line.out
         if v is None or v in self.homes or v in self.values.new or line.target.shift is not None:
             return True
         return any(e.out not in part.made for e in self.readers.get(v, ()))
 
-    def _pass(self, part: _Pass) -> list[str]:
+    def _fused_loop(self, part: _Fused) -> list[str]:
+        """Nested loops over the elements; each line is a variable, and is written to memory if others read it."""
         stored = [line.target for line in part.lines if self._is_stored(part, line)]
         constants = {id(a): self.arrays.constant(a) for line in part.lines for a in line.operands if is_array(a)}
         places = [*part.read.values(), *constants.values(), *stored]
@@ -230,7 +247,7 @@ class _Writer:
             if self._is_stored(part, line):
                 self.arrays.written.add(line.target.array)
                 inner.append(f"{element(line.target)} = {value};" + ("" if line.out else f"  // {line.comment}"))
-        return _nested(lengths, AXES, inner, "#pragma omp simd")  # no element depends on another: that makes it a pass
+        return _nested(lengths, AXES, inner, "#pragma omp simd")  # no element depends on another: only such are fused
 
     # ---- reductions and products
 
@@ -258,6 +275,7 @@ class _Writer:
         return _nested(shape[:split], AXES, [f"double total = {start};", *inner, last], None)
 
     def _product(self, e: Equation) -> list[str]:
+        """A call of `product`: of one matrix that is put in panels before the loop, or of any two."""
         x, y = e.args
         if not dtype_of(x) == dtype_of(y) == e.out.dtype:
             raise NotInCError(f"{e.prim.name} is of different dtypes")
@@ -327,6 +345,7 @@ class _Writer:
     # ---- all of it
 
     def _assembled(self, body: Sequence[str]) -> str:
+        """The function's text: its parameters, and the loop over time around the body."""
         multiply = [f"product_of({self.real})"] if self.real else []
         parameters = ", ".join(_in_one_piece(p) for p in (*multiply, "ptrdiff_t n", *self.arrays.parameters()))
         indent = " " * (len(self.name) + 6)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import time
 from typing import Any
 
 import numpy as np
 
+from ..timing import times_in_turns
 from .arrays import panels
 from .expressions import TYPES
 from .function import product
@@ -35,10 +35,5 @@ def blas_is_much_faster(rows: int, inner: int, columns: int, dtype: np.dtype[Any
     def in_numpy() -> None:
         np.dot(x, matrix, out)
 
-    took = {in_c: float("inf"), in_numpy: float("inf")}
-    for _ in range(5):  # in turns, for the machine's speed may change
-        for way in took:
-            start = time.perf_counter()
-            way()
-            took[way] = min(took[way], time.perf_counter() - start)
-    return took[in_c] > _MUCH * took[in_numpy]
+    by_c, by_numpy = times_in_turns([in_c, in_numpy], rounds=5)
+    return by_c > _MUCH * by_numpy

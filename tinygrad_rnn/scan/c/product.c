@@ -1,4 +1,4 @@
-/* The product of loops in C, with a matrix that is the same in all steps. `real` is defined before: float or double. */
+/* The product of loops in C, with a matrix that comes in panels. `real` is defined before: float or double. */
 
 #include <stddef.h>
 #include <string.h>

@@ -8,12 +8,12 @@ the matrix, or of the rows, can take half the time of one. Whether it is so here
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable
 
 import numpy as np
 
 from ..tape import Array
+from .timing import times_in_turns
 
 __all__ = ["best_blocks", "in_blocks"]
 
@@ -35,12 +35,8 @@ def best_blocks(rows: int, inner: int, columns: int, dtype: np.dtype[np.generic]
             left, right = x.reshape(r, 1, rows // r, inner), in_blocks(matrix, k)
             to = out.reshape(r, rows // r, k, columns // k).transpose(0, 2, 1, 3)
             ways[r, k] = functools.partial(np.matmul, left, right, out=to)
-    took = dict.fromkeys(ways, float("inf"))
-    for _ in range(5 if size < _LARGE else 3):  # in turns, for the machine's speed may change
-        for blocks, way in ways.items():
-            start = time.perf_counter()
-            way()
-            took[blocks] = min(took[blocks], time.perf_counter() - start)
+    times = times_in_turns([*ways.values()], rounds=5 if size < _LARGE else 3)
+    took = dict(zip(ways, times, strict=True))
     took[1, 1] *= 0.95
     return min(took, key=lambda blocks: took[blocks])
 
