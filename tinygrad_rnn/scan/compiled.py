@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..transforms import variable
 from .backend import Language, backend
 from .capture import Capture
 from .choice import decided, give_up
+from .cotangents import NO_VALUE, Cotangents
 from .loop import Loop
 from .trace import CompilerError, Step, UntraceableError, Var
 
@@ -70,23 +71,41 @@ _WHERE = "This is in {}, which is compiled; scan(…, unroll=True) shows the lin
 
 
 def _outputs(language: Language, loop: Loop, captured: Capture, checkpoint: int | None) -> list[Tensor]:
+    """The tensors of the last carry and of the ys."""
     inputs = [*loop.starts, *loop.sequences, *captured.outer]
     needs = [t.node is not None and t.node.needs_grad for t in inputs]
-    c, x = len(loop.starts), len(loop.sequences)
     if not any(needs) or not grad_enabled.get():
         forward = _program(captured, language, None).forward
-        return [*map(Tensor, _apart(_forward(forward, loop, [t.value for t in inputs], c, x), inputs))]
-    wanted = tuple(needs[:c]), tuple(needs[c : c + x]), tuple(needs[c + x :])
+        return [*map(Tensor, _apart(_forward(forward, loop, [t.value for t in inputs]), inputs))]
+    carry, xs, constants = _parted(needs, len(loop.starts), len(loop.sequences))
+    wanted = tuple(carry), tuple(xs), tuple(constants)
     program = _program(captured, language, wanted)
     return _Run(program.derivative(*wanted), loop, inputs, program.step, checkpoint).recorded()
 
 
-def _forward(forward: Forward, loop: Loop, values: Sequence[Array], c: int, x: int) -> list[Array]:
+class _Parted(NamedTuple):
+    """Something for each input of a loop: for its carries, its xs, and what it reads from outside."""
+
+    carry: list[Any]
+    xs: list[Any]
+    constants: list[Any]
+
+
+def _parted(inputs: Sequence[Any], carries: int, xs: int) -> _Parted:
+    return _Parted([*inputs[:carries]], [*inputs[carries : carries + xs]], [*inputs[carries + xs :]])
+
+
+def _along_time(arrays: Iterable[Array], reverse: bool) -> list[Array]:
+    """Arrays of all steps, turned from the order of time to that in which the steps are taken, or back."""
+    return [a[::-1] for a in arrays] if reverse else [*arrays]
+
+
+def _forward(forward: Forward, loop: Loop, values: Sequence[Array]) -> list[Array]:
     """The last carry and the ys, with nothing kept."""
-    xs = [v[::-1] if loop.reverse else v for v in values[c : c + x]]
-    ran = forward.run(loop.length, values[:c], xs, values[c + x :])
+    carry, xs, constants = _parted(values, len(loop.starts), len(loop.sequences))
+    ran = forward.run(loop.length, carry, _along_time(xs, loop.reverse), constants)
     ys = [ran.all(y, loop.length) for y in forward.step.ys]
-    return [np.asarray(v) for v in (*ran.carry, *(y[::-1] if loop.reverse else y for y in ys))]
+    return [np.asarray(v) for v in (*ran.carry, *_along_time(ys, loop.reverse))]
 
 
 def _own(t: Tensor) -> Array:
@@ -97,6 +116,7 @@ def _own(t: Tensor) -> Array:
 
 
 def _seal(t: Tensor) -> Seal:
+    """What notices a write to its array."""
     called = t.name or "xs"
     return find(t.value) or seal(t.value, lambda: called)
 
@@ -109,36 +129,6 @@ def _apart(results: Sequence[Array], inputs: Sequence[Tensor]) -> list[Array]:
     return taken[len(inputs) :]
 
 
-class _Cotangents(np.ndarray):
-    """The cotangents of several results, some of which may be missing: an empty array that carries them."""
-
-    parts: dict[int, Any]
-
-    def __add__(self, other: Any) -> Any:
-        parts = dict(self.parts)
-        for k, ct in other.parts.items():
-            parts[k] = parts[k] + ct if k in parts else ct
-        return _cotangents(parts)
-
-    def astype(self, *args: Any, **kwargs: Any) -> Any:
-        return self
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """⟨x, x⟩, for the norm, is that of all that it carries."""
-        if function is np.vdot:
-            return sum(np.vdot(part, part) for part in self.parts.values())
-        return super().__array_function__(function, types, args, kwargs)
-
-
-_NO_VALUE = np.empty(0)
-
-
-def _cotangents(parts: dict[int, Any]) -> _Cotangents:
-    made = _NO_VALUE.view(_Cotangents)
-    made.parts = parts
-    return made
-
-
 def _scan(*inputs: Any, run: _Run) -> Any:
     """What the node is called after; its value is there already."""
 
@@ -148,7 +138,7 @@ def _output(loop: Any, *, number: int) -> Any:
 
 
 _SCAN = Plan(Primitive(_scan, "general", lambda ct, run: run.pull(ct)), [0])
-_OUTPUT = Plan(Primitive(_output, "general", [lambda ct, number: _cotangents({number: ct})]), [0])
+_OUTPUT = Plan(Primitive(_output, "general", [lambda ct, number: Cotangents.of({number: ct})]), [0])
 
 
 @functools.lru_cache(256)
@@ -179,24 +169,23 @@ class _Run:
         self.derivative, self.step, self.length, self.reverse = derivative, step, loop.length, loop.reverse
         self.described = loop.described()
         self.nodes = [t.node if i in derivative.reached else None for i, t in enumerate(inputs)]
-        c, x = self.carries, self.sequences = len(step.carry), len(step.xs)
+        c, x = self.carries, self.sequences = len(step.carry), len(step.xs)  # how many
         # Long sequences aren't copied where memory is short: a write to them is found out, as elsewhere on the tape.
         self.seals = [] if checkpoint is None else [_seal(t) for t in inputs[c : c + x]]
         self.values = [t.value if checkpoint is not None and c <= i < c + x else _own(t) for i, t in enumerate(inputs)]
-        self.constants = self.values[c + x :]
-        self.xs = [v[::-1] if self.reverse else v for v in self.values[c : c + x]]
+        carry, xs, self.constants = _parted(self.values, c, x)
+        self.xs = _along_time(xs, self.reverse)
         self.segments: list[_Segment] = []
         if checkpoint is None:
-            ran = derivative.forward.run(self.length, self.values[:c], self.xs, self.constants)
-            self.segments.append(_Segment(0, self.length, self.values[:c], ran))
+            ran = derivative.forward.run(self.length, carry, self.xs, self.constants)
+            self.segments.append(_Segment(0, self.length, carry, ran))
             self.outputs = [*ran.carry, *(ran.all(y, self.length) for y in derivative.forward.step.ys)]
         else:
-            self.outputs = self._run_in_segments(-(-checkpoint // derivative.block) * derivative.block)
+            self.outputs = self._run_in_segments(carry, -(-checkpoint // derivative.block) * derivative.block)
 
-    def _run_in_segments(self, k: int) -> list[Array]:
+    def _run_in_segments(self, carry: list[Array], k: int) -> list[Array]:
         """The last carry and the ys, with the carry kept at every k-th step only."""
         light, length = self.derivative.light, self.length
-        carry = list(self.values[: self.carries])
         ys = [np.empty((length, *y.shape), y.dtype) for y in light.step.ys]
         for start in range(0, length, k):
             stop = min(start + k, length)
@@ -209,7 +198,7 @@ class _Run:
 
     def recorded(self) -> list[Tensor]:
         """The results as tensors of the tape."""
-        node = Node(_NO_VALUE, True, _SCAN, self.nodes, (self,), self.seals)
+        node = Node(NO_VALUE, True, _SCAN, self.nodes, (self,), self.seals)
         node.name = f"{self.length} steps"
         c, tensors = self.carries, []
         depend = {*self.derivative.carry, *(c + i for i in self.derivative.given)}
@@ -223,58 +212,57 @@ class _Run:
         del self.outputs
         return tensors
 
-    def pull(self, ct: _Cotangents) -> tuple[Any, ...]:
+    def pull(self, ct: Cotangents) -> tuple[Any, ...]:
         """The cotangents of the inputs that need one: arrays, or tensors if those that come are tensors."""
         if any(isinstance(part, Tensor) for part in ct.parts.values()):
             return self._pull_unrolled(ct, record=True)
         try:
-            found = self._pull(ct)
+            pulled = self._pull(ct)
         except Exception as error:
             error.add_note(_WHERE.format(f"the backward of {self.described}"))
             raise
         if len(ct.parts) == self.count:
-            return found
+            return pulled
         # A result that nobody used counted as one with the cotangent 0, and 0 times infinity is NaN.
-        if not all(f is None or _is_finite(f) for f in found):
+        if not all(g is None or _is_finite(g) for g in pulled):
             return self._pull_unrolled(ct, record=False)
         reached = self.derivative.leading_to(frozenset(ct.parts))
-        return tuple([f if i in reached else None for i, f in enumerate(found)])
+        return tuple([g if i in reached else None for i, g in enumerate(pulled)])
 
-    def _pull(self, ct: _Cotangents) -> tuple[Any, ...]:
+    def _pull(self, ct: Cotangents) -> tuple[Any, ...]:
+        """The cotangents of the inputs, by the backward program: segment by segment, from the last to the first."""
         derivative, c = self.derivative, self.carries
         deltas = [self._cotangent(ct, i).copy() for i in derivative.carry]
-        cts = [self._cotangent(ct, c + i) for i in derivative.given]
-        cts = [part[::-1] for part in cts] if self.reverse else cts
+        cts = _along_time([self._cotangent(ct, c + i) for i in derivative.given], self.reverse)
         once = derivative.emitted.once(*self.constants)
         sums: list[Array] | None = None
         by_xs: list[Any] = []
         for start, stop, carry, kept in reversed(self.segments):
             n = stop - start
             ran = kept or derivative.forward.run(n, carry, [x[start:stop] for x in self.xs], self.constants)
-            deltas, found, sums = derivative.pull(n, ran, once, deltas, [part[start:stop] for part in cts], sums)
+            deltas, parts, sums = derivative.pull(n, ran, once, deltas, [part[start:stop] for part in cts], sums)
             if len(self.segments) == 1:
-                by_xs = found
+                by_xs = parts
                 break
-            by_xs = by_xs or [None if f is None else np.empty((self.length, *f.shape[1:]), f.dtype) for f in found]
-            for whole, f in zip(by_xs, found, strict=True):
-                if f is not None:
-                    whole[start:stop] = f
+            by_xs = by_xs or [np.empty((self.length, *part.shape[1:]), part.dtype) for part in parts]
+            for whole, part in zip(by_xs, parts, strict=True):
+                whole[start:stop] = part
         out: list[Any] = [None] * len(self.values)
         for i, delta in zip(derivative.carry, deltas, strict=True):
             out[i] = delta
-        for i, by_x in zip(derivative.xs, by_xs, strict=True):
-            out[c + i] = by_x[::-1] if self.reverse else by_x
+        for i, by_x in zip(derivative.xs, _along_time(by_xs, self.reverse), strict=True):
+            out[c + i] = by_x
         by_constants = derivative.gradients(sums or [], self.constants, once)
         for i, by_constant in zip(derivative.constants, by_constants, strict=True):
             out[c + self.sequences + i] = by_constant
-        return tuple([None if found is None else np.asarray(found) for found in out])
+        return tuple([None if g is None else np.asarray(g) for g in out])
 
-    def _cotangent(self, ct: _Cotangents, k: int) -> Array:
+    def _cotangent(self, ct: Cotangents, k: int) -> Array:
         """That of the k-th result; if none came, zeros without memory."""
         part = ct.parts.get(k)
         return _zeros(*self.forms[k]) if part is None else part
 
-    def _pull_unrolled(self, ct: _Cotangents, *, record: bool) -> tuple[Any, ...]:
+    def _pull_unrolled(self, ct: Cotangents, *, record: bool) -> tuple[Any, ...]:
         """The same through the unrolled loop; recorded, so that it can be differentiated again."""
         # A variable for each input: one tensor may be several of them.
         inputs = [Tensor(v, node) for v, node in zip(self.values, self.nodes, strict=True)]
@@ -289,22 +277,19 @@ class _Run:
         ]
         wanted = [t for t in inputs if t.requires_grad]
         ys, cts = [y for y, _ in pairs], [c for _, c in pairs]
-        found = pull_plain(ys, cts, wanted, record=record, free=not record, since=since)
-        by_input = {id(t): f for t, f in zip(wanted, found, strict=True)}
-        out = []
-        for t in inputs:
-            f = by_input.get(id(t))
-            out.append(f if record or f is None else f.value)
-        return tuple(out)
+        pulled = pull_plain(ys, cts, wanted, record=record, free=not record, since=since)
+        by_input = {id(t): g for t, g in zip(wanted, pulled, strict=True)}
+        gradients = [by_input.get(id(t)) for t in inputs]
+        return tuple([g if record or g is None else g.value for g in gradients])
 
     def _unrolled(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        step, c, x = self.step, self.carries, len(self.step.xs)
-        carry: list[Any] = list(inputs[:c])
-        constants = inputs[c + x :]
+        """The last carry and the ys, by the step's equations on the tape."""
+        step = self.step
+        carry, xs, constants = _parted(inputs, self.carries, self.sequences)
         ys: list[list[Any]] = [[] for _ in step.ys]
         for t in range(self.length - 1, -1, -1) if self.reverse else range(self.length):
             values: dict[Var, Any] = dict(zip(step.carry, carry, strict=True))
-            values |= {v: getitem(s, t) for v, s in zip(step.xs, inputs[c : c + x], strict=True)}
+            values |= {v: getitem(s, t) for v, s in zip(step.xs, xs, strict=True)}
             values |= dict(zip(step.constants, constants, strict=True))
             for e in step.equations:
                 values[e.out] = e.prim.apply(*[values[a] if isinstance(a, Var) else a for a in e.args], **e.kwargs)

@@ -206,19 +206,19 @@ def _reached(back: Backward, forward: Step) -> set[int]:
 def _as_emitted(back: Backward, program: LoopProgram) -> tuple[Step, dict[Var, int]]:
     """The backward step as it is emitted, and the levels of its inputs."""
 
-    def given(step: Step) -> dict[Var, int]:
+    def input_levels(step: Step) -> dict[Var, int]:
         return {v: level_of(v, back.levels) for v in _inputs(step)}
 
     fewer_calls = program.language == "numpy"
-    step = rewritten(back.step, given(back.step), faithful=False)
-    step = with_common_factors(step, given(step)) if fewer_calls else step
+    step = rewritten(back.step, input_levels(back.step), faithful=False)
+    step = with_common_factors(step, input_levels(step)) if fewer_calls else step
     step = _with_recomputed(step, program.step, program.levels)
-    step = expanded(step, given(step), _WAYS[program.language])
+    step = expanded(step, input_levels(step), _WAYS[program.language])
     if fewer_calls:
         read = set(_inputs(step))
         slots = {v: made for v, made in program.lowered.slots.items() if v in read}
-        step = slotted(step, given(step), slots).step
-    return step, given(step)
+        step = slotted(step, input_levels(step), slots).step
+    return step, input_levels(step)
 
 
 def _inputs(step: Step) -> Iterator[Var]:
