@@ -17,7 +17,9 @@ from ..ops.elementwise import add, multiply, subtract
 from ..ops.indexing import _getitem
 from ..ops.shapes import _concatenate, _reshape, _transpose
 from ..primitive import Part, Primitive
-from .trace import Operand, Step, Trace, Traced, Var, frozen
+from .form import frozen
+from .step import Operand, Step, Var
+from .trace import Trace, Traced
 
 __all__ = [
     "ADD",

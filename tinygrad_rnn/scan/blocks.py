@@ -18,7 +18,8 @@ from .algebra import ONCE
 from .backend import Language
 from .emit import Emitted, emit
 from .split import Sections
-from .trace import UntraceableError, Var
+from .step import Var
+from .trace import UntraceableError
 
 __all__ = ["Blocks", "Ran"]
 

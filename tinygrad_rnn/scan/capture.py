@@ -18,9 +18,11 @@ from ..primitive import Primitive
 from ..seal import eras_begun
 from ..tape import Array, Node, Tensor, enable_grad, grad_enabled
 from ..tree import flatten, leaves, map_leaves
+from .form import form, frozen
 from .loop import Form, Loop
 from .reach import Reach
-from .trace import Equation, Operand, Step, Trace, Traced, UntraceableError, Var, form, frozen
+from .step import Equation, Operand, Step, Var
+from .trace import Trace, Traced, UntraceableError
 from .variables import name_inputs, name_results, named_after_variables
 
 __all__ = ["Capture", "Captured", "State", "capture", "forget"]

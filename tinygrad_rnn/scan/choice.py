@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from .backend import Language, backend
+from .backend import CompilerError, Language, backend
 from .capture import Capture
-from .trace import CompilerError
 
 __all__ = ["chosen", "decided", "give_up"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from .algebra import ONCE, level_of
 from .operands import PREVIOUS, Operands
 from .split import COPY, Total, is_view, pieces_of
-from .trace import Equation, Operand, Var
+from .step import Equation, Operand, Var
 
 __all__ = ["Formulas", "comment"]
 

@@ -14,7 +14,8 @@ from typing import Any
 from ..backward import fitted
 from .algebra import EACH, ONCE, PAST, Rewriting
 from .rebuild import pruned
-from .trace import Equation, Operand, Step, Traced, Var, is_float
+from .step import Equation, Operand, Step, Var, is_float
+from .trace import Traced
 
 __all__ = ["Backward", "backward_step", "inputs_of"]
 

@@ -18,7 +18,7 @@ from .operands import Operands
 from .place import numpy_takes_out, placed
 from .split import Sections
 from .statements import Statements
-from .trace import Equation, Var
+from .step import Equation, Var
 
 if TYPE_CHECKING:
     from .c import CFunction

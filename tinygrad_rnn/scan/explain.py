@@ -14,7 +14,8 @@ from .loop import Loop
 from .program import Derivative, LoopProgram
 from .scan import why_unrolled
 from .split import Sections
-from .trace import Equation, UntraceableError, is_float
+from .step import Equation, is_float
+from .trace import UntraceableError
 
 __all__ = ["Program", "scan_program"]
 

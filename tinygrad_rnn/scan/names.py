@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .trace import Var
+from .step import Var
 
 __all__ = ["WORDS", "Names", "preamble"]
 

@@ -12,7 +12,7 @@ from .algebra import ONCE, level_of
 from .names import WORDS, Names
 from .place import Places
 from .split import Sections
-from .trace import Operand, Var
+from .step import Operand, Var
 
 __all__ = ["PREVIOUS", "Operands"]
 

@@ -13,7 +13,7 @@ from typing import Literal
 from ..primitive import Primitive
 from .algebra import ONCE, is_fixed_matrix, level_of
 from .split import Sections, is_view, pieces_of
-from .trace import Equation, Var
+from .step import Equation, Var
 
 __all__ = ["Places", "numpy_takes_out", "placed", "treats_rows", "writes"]
 

@@ -20,7 +20,7 @@ from .operands import PREVIOUS
 from .rewrite import Way, expanded, rewritten
 from .slots import Slotted, slotted, with_common_factors
 from .split import COPY, is_view, split
-from .trace import Equation, Step, Var
+from .step import Equation, Step, Var
 
 __all__ = ["Derivative", "Forward", "LoopProgram", "Ran", "Wanted"]
 

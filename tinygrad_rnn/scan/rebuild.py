@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from ..primitive import Part
 from .algebra import ONCE, Rewriting, levels_of, part_of
-from .trace import Equation, Operand, Step, Var
+from .step import Equation, Operand, Step, Var
 
 __all__ = [
     "Renewed",

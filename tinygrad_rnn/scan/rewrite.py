@@ -22,9 +22,11 @@ from .algebra import (
     part_of,
     result_level,
 )
+from .form import frozen
 from .rebuild import Renewed, Replacement, cuts_of, joint_name, name_if_unnamed, rebuilt, uses_of
 from .scale import scalable, spreadable
-from .trace import Equation, Operand, Step, Traced, Var, frozen
+from .step import Equation, Operand, Step, Var
+from .trace import Traced
 
 __all__ = ["expanded", "rewritten"]
 

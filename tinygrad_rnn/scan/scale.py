@@ -15,7 +15,8 @@ from ..primitive import Part, Primitive
 from ..tape import Array
 from .algebra import ADD, EACH, MULTIPLY, ONCE, PAST, Rewriting, is_fixed_matrix, level_of, levels_of, part_of
 from .rebuild import Renewed, Replacement, cuts_of, name_if_unnamed, uses_of
-from .trace import Equation, Operand, Step, Traced, Var
+from .step import Equation, Operand, Step, Var
+from .trace import Traced
 
 __all__ = ["scalable", "spreadable"]
 

@@ -32,7 +32,8 @@ from .algebra import (
 from .place import writes
 from .rebuild import in_order, joint_name, name_if_unnamed, pruned, rebuilt, substituted, uses_of
 from .split import pieces_of
-from .trace import Equation, Operand, Step, Trace, Var
+from .step import Equation, Operand, Step, Var
+from .trace import Trace
 
 __all__ = ["Slotted", "slotted", "with_common_factors"]
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..primitive import Lowering, Part, Primitive, primitive
 from .algebra import ONCE, PAST, level_of, result_level
-from .trace import Equation, Operand, Step, Var
+from .step import Equation, Operand, Step, Var
 
 __all__ = ["Sections", "Total", "is_view", "pieces_of", "split"]
 

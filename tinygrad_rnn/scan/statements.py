@@ -14,7 +14,7 @@ from .blocking import best_blocks, in_blocks
 from .operands import Operands
 from .place import treats_rows, writes
 from .split import Total, is_view, pieces_of
-from .trace import Equation, Operand, Var
+from .step import Equation, Operand, Var
 
 __all__ = ["Statements"]
 

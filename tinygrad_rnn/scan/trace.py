@@ -1,4 +1,4 @@
-"""What one step of a loop computes, as data: values, the equations between them, and how running a cell records them.
+"""How running a cell records what it computes.
 
 A `Traced` tensor has a shape and a dtype but no numbers. Operations on it, and derivative rules, take it like any
 tensor, and become equations of its trace.
@@ -7,102 +7,23 @@ tensor, and become equations of its trace.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..backward import pull
 from ..ops import asarray
-from ..primitive import Lowering, Primitive, shape_of
+from ..primitive import Lowering, Primitive
 from ..tape import Array, Lifted, Node, Tensor, innermost, new_level
+from .form import form
+from .step import Equation, Operand, Var
 
-__all__ = [
-    "DETACHED",
-    "CompilerError",
-    "Equation",
-    "Operand",
-    "Step",
-    "Trace",
-    "Traced",
-    "UntraceableError",
-    "Var",
-    "frozen",
-    "is_float",
-]
+__all__ = ["DETACHED", "Trace", "Traced", "UntraceableError"]
 
 
 class UntraceableError(Exception):
     """Why a cell can't be compiled; the loop then runs it step by step."""
-
-
-class CompilerError(RuntimeError):
-    """There is no C compiler, or it can't do what it should."""
-
-
-class Var:
-    """A value of which there is one in each step (or one for all): its shape and dtype, no numbers."""
-
-    __slots__ = ("dtype", "equation", "name", "shape")
-
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], name: str | None = None) -> None:
-        self.shape, self.dtype, self.name = shape, dtype, name
-        self.equation: Equation | None = None  # what computes it; None for an input
-
-    @property
-    def ndim(self) -> int:
-        """How many axes it has."""
-        return len(self.shape)
-
-    def __repr__(self) -> str:
-        return f"{self.name or 'var'}{list(self.shape)}"
-
-
-Operand = Any  # a Var, a Python number, or a constant array
-
-
-class Equation:
-    """out = prim(*args, **kwargs). Those of its arguments that are values of the step are its `inputs`."""
-
-    __slots__ = ("_inputs", "args", "kwargs", "out", "prim")
-
-    def __init__(self, prim: Primitive, args: tuple[Operand, ...], kwargs: dict[str, Any], out: Var) -> None:
-        self.prim, self.args, self.kwargs, self.out = prim, args, kwargs, out
-        self._inputs: tuple[Var, ...] | None = None  # most equations of a capture are never asked
-
-    @property
-    def inputs(self) -> tuple[Var, ...]:
-        """Its arguments that are values of the step."""
-        if self._inputs is None:
-            self._inputs = tuple([a for a in self.args if isinstance(a, Var)])
-        return self._inputs
-
-
-@dataclass(eq=False, repr=False)
-class Step:
-    """One step of a loop: (carry, x, constants) ↦ (new carry, ys, what is added up over all steps)."""
-
-    carry: list[Var]
-    xs: list[Var]
-    constants: list[Var]
-    equations: list[Equation]
-    new_carry: list[Operand]
-    ys: list[Operand]
-    sums: list[list[Operand]]  # for each total its terms
-
-    def outputs(self) -> list[Operand]:
-        """All that the step is computed for."""
-        return [*self.new_carry, *self.ys, *(v for terms in self.sums for v in terms)]
-
-
-def is_float(x: Any) -> bool:
-    """Whether a value could have a gradient."""
-    return bool(x.dtype.kind == "f")
-
-
-# --------------------------------------------------------------------------------------------------- traces and tensors
 
 
 class Trace:
@@ -317,65 +238,3 @@ def _detached(x: Any) -> Any:
 
 DETACHED = Primitive(_detached, "elementwise", [None])
 DETACHED.apply = lambda x: x.detach() if isinstance(x, Tensor) else x
-
-
-# ------------------------------------------------------------------------------------------------------ shape and dtype
-
-
-_forms: dict[Hashable, tuple[tuple[int, ...], np.dtype[Any]]] = {}
-
-
-def form(prim: Primitive, args: Sequence[Operand], kwargs: dict[str, Any]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """The shape and dtype of a result: found out once, by working it out on other numbers."""
-    key = (prim, tuple([(a.shape, a.dtype) if hasattr(a, "dtype") else (type(a), repr(a)) for a in args]))
-    if kwargs:
-        key = (*key, frozen(kwargs))  # type: ignore[assignment]
-    known = _forms.get(key)
-    if known is None:
-        if len(_forms) > 4096:
-            _forms.clear()
-        known = _forms[key] = _worked_out(prim, args, kwargs)
-    return known
-
-
-def _worked_out(
-    prim: Primitive, args: Sequence[Operand], kwargs: dict[str, Any]
-) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    with np.errstate(all="ignore"):
-        if prim.kind == "elementwise":
-            small = [_numbers((1,) * len(a.shape), a.dtype) if hasattr(a, "dtype") else a for a in args]
-            out = np.asarray(prim.forward(*small, **kwargs))
-            return np.broadcast_shapes(*map(shape_of, args)), out.dtype
-        out = prim.forward(*[_numbers(a.shape, a.dtype) if isinstance(a, Var) else a for a in args], **kwargs)
-    out = np.asarray(out)
-    return out.shape, out.dtype
-
-
-@cache
-def _generator() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
-def _numbers(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Numbers that most functions can take: small, of well-conditioned matrices; zeros for integers."""
-    if dtype.kind != "f":
-        return np.zeros(shape, dtype)
-    small = _generator().uniform(0.1, 0.2, shape)
-    if len(shape) >= 2 and shape[-1] == shape[-2]:
-        small += shape[-1] * np.eye(shape[-1])
-    return small.astype(dtype)
-
-
-def frozen(x: Any) -> Hashable:
-    """A setting as something that can be looked up: equal for equal settings only."""
-    if isinstance(x, slice):
-        return (slice, x.start, x.stop, x.step)
-    if isinstance(x, dict):
-        return tuple(zip(x, map(frozen, x.values()), strict=True))
-    if isinstance(x, (tuple, list)):
-        return (type(x), *map(frozen, x))
-    if isinstance(x, np.ndarray):
-        return (x.shape, x.dtype, x.tobytes())
-    if isinstance(x, (float, int, np.generic)):
-        return (type(x), repr(x))
-    return x  # type: ignore[no-any-return]

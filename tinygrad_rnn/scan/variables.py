@@ -13,7 +13,8 @@ import numpy as np
 from ..tape import Tensor
 from ..tree import leaves
 from .loop import Loop, part_names
-from .trace import Equation, Operand, Traced, Var
+from .step import Equation, Operand, Var
+from .trace import Traced
 
 __all__ = ["name_inputs", "name_results", "named_after_variables"]
 

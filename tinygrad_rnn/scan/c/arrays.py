@@ -14,7 +14,7 @@ from ...tape import Array
 from ..algebra import ONCE, level_of
 from ..operands import Operands
 from ..split import pieces_of
-from ..trace import Var
+from ..step import Var
 from .expressions import RESERVED, TYPES, NotInCError
 from .function import Argument
 

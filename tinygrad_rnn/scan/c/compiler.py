@@ -20,7 +20,7 @@ from pathlib import Path
 
 import platformdirs
 
-from ..trace import CompilerError
+from ..backend import CompilerError
 
 __all__ = ["compiler", "library", "prepare"]
 

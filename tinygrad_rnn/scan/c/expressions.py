@@ -14,7 +14,8 @@ from ...ops.indexing import _scatter
 from ...ops.reductions import _max, _mean, _min, _prod, _sum
 from ...ops.shapes import _broadcast_to, _reshape
 from ..split import COPY, is_view, pieces_of
-from ..trace import DETACHED, Equation, Operand, Var
+from ..step import Equation, Operand, Var
+from ..trace import DETACHED
 
 __all__ = [
     "MOVES",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..split import Sections, is_view, pieces_of
-from ..trace import Equation, Var
+from ..step import Equation, Var
 from .expressions import is_fusible, stands_alone
 
 __all__ = ["fused"]

@@ -22,7 +22,7 @@ from ..algebra import is_fixed_matrix
 from ..comments import comment
 from ..operands import Operands
 from ..split import pieces_of
-from ..trace import Equation, Operand, Var
+from ..step import Equation, Operand, Var
 from .arrays import AXES, Arrays, Place
 from .expressions import (
     MOVES,
