@@ -296,6 +296,7 @@ def _is_number(x: Operand, number: float) -> bool:
 
 
 def identity(x: Operand) -> Hashable:
+    """What tells operands apart: values and arrays are themselves only, numbers of one type may be equal."""
     return x if isinstance(x, Var) else id(x) if isinstance(x, np.ndarray) else (type(x), repr(x))
 
 

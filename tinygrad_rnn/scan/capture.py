@@ -18,8 +18,8 @@ from ..primitive import Primitive
 from ..seal import eras_begun
 from ..tape import Array, Node, Tensor, enable_grad, grad_enabled
 from ..tree import flatten, leaves, map_leaves
-from .form import form, frozen
-from .loop import Form, Loop
+from .form import Form, form, frozen
+from .loop import Loop
 from .reach import Reach
 from .step import Equation, Operand, Step, Var
 from .trace import Trace, Traced, UntraceableError

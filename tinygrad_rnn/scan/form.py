@@ -1,10 +1,10 @@
-"""The form of a result, its shape and dtype, and what is equal for equal settings only: both to look things up by."""
+"""The form of a value, its shape and dtype: that of a result is known before there are numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -12,13 +12,15 @@ from ..primitive import Primitive, shape_of
 from ..tape import Array
 from .step import Operand, Var
 
-__all__ = ["form", "frozen"]
+__all__ = ["Form", "form", "frozen"]
 
-_forms: dict[Hashable, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+Form: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]  # a shape and a dtype
+
+_forms: dict[Hashable, Form] = {}
 
 
-def form(prim: Primitive, args: Sequence[Operand], kwargs: dict[str, Any]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """The shape and dtype of a result: found out once, by working it out on other numbers."""
+def form(prim: Primitive, args: Sequence[Operand], kwargs: dict[str, Any]) -> Form:
+    """That of a result: found out once, by working it out on other numbers."""
     key = (prim, tuple([(a.shape, a.dtype) if hasattr(a, "dtype") else (type(a), repr(a)) for a in args]))
     if kwargs:
         key = (*key, frozen(kwargs))  # type: ignore[assignment]
@@ -30,9 +32,7 @@ def form(prim: Primitive, args: Sequence[Operand], kwargs: dict[str, Any]) -> tu
     return known
 
 
-def _worked_out(
-    prim: Primitive, args: Sequence[Operand], kwargs: dict[str, Any]
-) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _worked_out(prim: Primitive, args: Sequence[Operand], kwargs: dict[str, Any]) -> Form:
     with np.errstate(all="ignore"):
         if prim.kind == "elementwise":
             small = [_numbers((1,) * len(a.shape), a.dtype) if hasattr(a, "dtype") else a for a in args]

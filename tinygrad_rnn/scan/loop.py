@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +11,9 @@ from ..ops import asarray, get_default_dtype
 from ..ops.creation import argument, flags_checked
 from ..tape import Tensor, no_grad
 from ..tree import NestingError, flatten, kind, map_leaves, map_places
+from .form import Form
 
-__all__ = ["Form", "Loop", "part_names"]
-
-Form: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]  # a shape and a dtype
+__all__ = ["Loop", "part_names"]
 
 
 class Loop:

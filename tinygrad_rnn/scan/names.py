@@ -30,6 +30,7 @@ class Names:
         self.counts: dict[str, int] = {}
 
     def new(self, base: str) -> str:
+        """A name like this one that nothing has: made an identifier, and numbered."""
         base = unicodedata.normalize("NFKC", base)  # as Python reads names
         base = "".join(c if f"a{c}".isidentifier() else "_" for c in base) or "v"
         if not base.isidentifier() or keyword.iskeyword(base):
@@ -42,6 +43,7 @@ class Names:
         return name
 
     def __call__(self, v: Var) -> str:
+        """What a value is called."""
         if v not in self.of:
             self.of[v] = self.new(v.name) if v.name else self._unnamed(v)
         return self.of[v]

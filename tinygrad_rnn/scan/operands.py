@@ -71,6 +71,7 @@ class Operands:
         return self.names.thing("setting", x)
 
     def literal_or_constant(self, x: Any) -> str:
+        """A number or a setting as text, an array by a name."""
         return self.constant(x, ()) if isinstance(x, np.ndarray) else self.literal(x)
 
     def whole(self, v: Operand, ndim: int | None = None) -> str:

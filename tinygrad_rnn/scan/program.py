@@ -86,6 +86,7 @@ class LoopProgram:
 
 
 def _input_levels(step: Step) -> dict[Var, int]:
+    """Those of a forward step's inputs."""
     return {
         **dict.fromkeys(step.carry, PAST),
         **dict.fromkeys(step.xs, EACH),

@@ -105,6 +105,7 @@ def in_order(step: Step) -> Step:
 
 
 def _with(step: Step, equations: list[Equation], renewed: Renewed) -> Step:
+    """The step with these equations, and with what its outputs have become."""
     return replace(
         step,
         equations=equations,

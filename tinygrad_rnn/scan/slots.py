@@ -243,7 +243,7 @@ def _is_cut_of(e: Equation, widths: Mapping[Var, int]) -> bool:
 
 
 class _Slotting:
-    """Takes a step's equations down anew."""
+    """Takes a step's equations down anew: `rows` has what became of values, `slots` of those that are [S, B, W] now."""
 
     def __init__(self, widths: Mapping[Var, int], known: Mapping[Var, Var]) -> None:
         self.trace, self.widths = Trace(), widths
@@ -263,6 +263,7 @@ class _Slotting:
         return out
 
     def renew(self, e: Equation) -> None:
+        """Take an equation down: as a cut of slots, on slots, or as it was."""
         v = e.out
         parent = next((a for a in e.inputs if a in self.slots and _cut(e, a) is not None), None)
         if parent is not None:
