@@ -48,73 +48,86 @@ class Reach:
         self.has_iterator = False
         self.is_known = True
         self._read: list[tuple[Callable[[Any], Sequence[Any]], Any, Sequence[Any]]] = []
-        settings: list[Any] = []
+        self._settings: list[Any] = []
+        self._names: frozenset[str] = frozenset()  # the global names that code there reads
+        self._spaces: dict[Any, frozenset[str]] = {}  # modules and classes, and the names that were looked for in each
+        self._walk(cell)
+        self.settings = tuple(self._settings)
+
+    def _walk(self, cell: Any) -> None:
+        """Look at everything there, what is near first."""
+        settings, spaces = self._settings, self._spaces
         seen: set[int] = set()
-        names: frozenset[str] = frozenset()
-        spaces: dict[Any, frozenset[str]] = {}  # and the names that were looked for in each
-        waiting = deque([cell])  # what is near comes first
-        while waiting or (left := [s for s, asked in spaces.items() if asked != names]):
+        waiting = deque([cell])
+        while waiting or (left := [s for s, asked in spaces.items() if asked != self._names]):
             if not waiting:
-                spaces[left[0]] = names
-                waiting += self._look(functools.partial(_named, names), left[0])
+                spaces[left[0]] = self._names
+                waiting += self._look(functools.partial(_named, self._names), left[0])
                 continue
             x = waiting.popleft()
             kind = type(x)
             if kind is Tensor:
                 settings.append(None if x.node is None else x.node.index)
-                continue
-            if kind in _PLAIN:
+            elif kind in _PLAIN:
                 settings.append((kind, repr(x)))
-                continue
-            if isinstance(x, types.ModuleType):
+            elif isinstance(x, types.ModuleType):
                 if x.__name__.split(".")[0] not in _FAMILIAR:
                     spaces.setdefault(x, frozenset())
-                continue
-            if id(x) in seen:
-                continue
-            seen.add(id(x))
-            if len(seen) > _LIMIT:
-                self.is_known = False
-                break
-            if kind is types.FunctionType:
-                settings.append(x.__code__)
-                if not hasattr(x, "primitive"):
-                    waiting += self._look(_parts, x)
-                    if not _is_ours(x):
-                        more = _names(x.__code__)
-                        names, self.draws = names | more, self.draws or _can_draw(more)
-            elif isinstance(x, np.ndarray):  # a counter, perhaps; that of a larger one is looked at when it is used
-                is_small = x.size <= _SMALL and x.dtype.kind != "O"
-                settings.append(self._look(np.ndarray.tobytes, x) if is_small else None)
-            elif isinstance(x, (array, bytearray)):
-                settings.append(self._look(bytes, x))
-            elif isinstance(x, (np.generic, np.dtype)):
-                settings.append((kind, repr(x)))
-            elif isinstance(x, Tensor):
-                settings.append(None)
-            elif isinstance(x, type):
-                settings.append(x)
-                if not _is_a_library_s(x):
-                    spaces.setdefault(x, frozenset())
-            elif isinstance(x, (np.random.Generator, np.random.RandomState, random.Random)):
-                self.generators.append(x)
-                self.is_known, self.draws = False, True
-            elif hasattr(x, "__next__"):
-                self.has_iterator = True
-            else:
-                settings.append(kind)
-                if hasattr(x, "primitive"):
-                    continue
-                if not _is_a_library_s(kind):
-                    spaces.setdefault(kind, frozenset())
-                parts = self._look(_parts, x)
-                waiting += parts
-                self.is_known &= bool(parts) or isinstance(x, (tuple, list, dict))
-                if (
-                    kind.__module__ in _CONTAINERS and kind is not tuple
-                ):  # may be changed by the cell, and not be seen to
-                    self.is_known &= not any(isinstance(p, (float, int)) for p in parts)
-        self.settings = tuple(settings)
+            elif id(x) not in seen:
+                seen.add(id(x))
+                if len(seen) > _LIMIT:
+                    self.is_known = False
+                    break
+                waiting += self._parts_of(x, kind)
+
+    def _parts_of(self, x: Any, kind: type) -> Sequence[Any]:
+        """Note what an object means for the cell, and give what it refers to."""
+        settings = self._settings
+        if kind is types.FunctionType:
+            return self._parts_of_function(x)
+        if isinstance(x, np.ndarray):  # a counter, perhaps; that of a larger one is looked at when it is used
+            is_small = x.size <= _SMALL and x.dtype.kind != "O"
+            settings.append(self._look(np.ndarray.tobytes, x) if is_small else None)
+        elif isinstance(x, (array, bytearray)):
+            settings.append(self._look(bytes, x))
+        elif isinstance(x, (np.generic, np.dtype)):
+            settings.append((kind, repr(x)))
+        elif isinstance(x, Tensor):
+            settings.append(None)
+        elif isinstance(x, type):
+            settings.append(x)
+            if not _is_a_library_s(x):
+                self._spaces.setdefault(x, frozenset())
+        elif isinstance(x, (np.random.Generator, np.random.RandomState, random.Random)):
+            self.generators.append(x)
+            self.is_known, self.draws = False, True
+        elif hasattr(x, "__next__"):
+            self.has_iterator = True
+        else:
+            return self._parts_of_object(x, kind)
+        return ()
+
+    def _parts_of_function(self, x: types.FunctionType) -> Sequence[Any]:
+        self._settings.append(x.__code__)
+        if hasattr(x, "primitive"):
+            return ()
+        parts: Sequence[Any] = self._look(_parts, x)
+        if not _is_ours(x):
+            names = _names(x.__code__)
+            self._names, self.draws = self._names | names, self.draws or _can_draw(names)
+        return parts
+
+    def _parts_of_object(self, x: Any, kind: type) -> Sequence[Any]:
+        self._settings.append(kind)
+        if hasattr(x, "primitive"):
+            return ()
+        if not _is_a_library_s(kind):
+            self._spaces.setdefault(kind, frozenset())
+        parts: Sequence[Any] = self._look(_parts, x)
+        self.is_known &= bool(parts) or isinstance(x, (tuple, list, dict))
+        if kind.__module__ in _CONTAINERS and kind is not tuple:  # may be changed by the cell, and not be seen to
+            self.is_known &= not any(isinstance(p, (float, int)) for p in parts)
+        return parts
 
     def _look(self, read: Callable[[Any], Sequence[Any]], x: Any) -> Any:
         found = read(x)
