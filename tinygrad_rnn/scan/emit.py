@@ -96,6 +96,7 @@ def _emitted(
     write_loop: LoopWriter,
     takes_out: Callable[[Equation], bool],
 ) -> Emitted:
+    """The functions, with the loop as `write_loop` writes it; `takes_out` is for `placed`."""
     names = _names(program, called)
     values = Operands(program, names, placed(program, set(stored), takes_out), stored, backwards)
     statements = Statements(values)
@@ -143,6 +144,7 @@ def _names(program: Sections, called: Mapping[Var, str]) -> Names:
 
 
 def _used(program: Sections) -> dict[Var, None]:
+    """What the equations of a block, and its totals, read: each value once, in order."""
     used = dict.fromkeys(a for e in program.equations for a in e.inputs)
     return used | dict.fromkeys(a for t in program.totals for a in t.args if isinstance(a, Var))
 

@@ -14,6 +14,7 @@ from .step import Equation, Operand, Step, Var
 __all__ = [
     "Renewed",
     "Replacement",
+    "Uses",
     "cuts_of",
     "in_order",
     "joint_name",
@@ -26,6 +27,7 @@ __all__ = [
 
 Renewed: TypeAlias = Callable[[Operand], Operand]
 Replacement: TypeAlias = Callable[["Rewriting", Renewed, dict[Var, Operand]], None]
+Uses: TypeAlias = Mapping[Var, Sequence[Equation | None]]  # by value the equations that use it; `None` is an output
 
 
 def rebuilt(step: Step, given: Mapping[Var, int], replacements: Mapping[Equation, Replacement], faithful: bool) -> Step:
@@ -138,7 +140,7 @@ def uses_of(step: Step) -> dict[Var, list[Equation | None]]:
     return uses
 
 
-def cuts_of(v: Var, uses: Mapping[Var, list[Equation | None]]) -> list[tuple[Part, Equation]]:
+def cuts_of(v: Var, uses: Uses) -> list[tuple[Part, Equation]]:
     """The parts along one axis, none overlapping another, that a value is cut into, if nothing else uses it."""
     cuts = []
     for u in uses.get(v, ()):

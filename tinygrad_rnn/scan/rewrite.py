@@ -23,7 +23,7 @@ from .algebra import (
     result_level,
 )
 from .form import frozen
-from .rebuild import Renewed, Replacement, cuts_of, joint_name, name_if_unnamed, rebuilt, uses_of
+from .rebuild import Renewed, Replacement, Uses, cuts_of, joint_name, name_if_unnamed, rebuilt, uses_of
 from .scale import scalable, spreadable
 from .step import Equation, Operand, Step, Var
 from .trace import Traced
@@ -157,7 +157,7 @@ def _shared_sum(step: Step, given: Mapping[Var, int]) -> tuple[Equation, Replace
     return None
 
 
-def _is_added_to(v: Var, uses: Mapping[Var, list[Equation | None]], levels: Mapping[Var, int]) -> bool:
+def _is_added_to(v: Var, uses: Uses, levels: Mapping[Var, int]) -> bool:
     """Whether the one use of a value is to be added to something that doesn't need the past."""
     used = uses.get(v, [])
     e = used[0] if len(used) == 1 else None

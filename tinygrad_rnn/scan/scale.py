@@ -14,7 +14,7 @@ import numpy as np
 from ..primitive import Part, Primitive
 from ..tape import Array
 from .algebra import ADD, EACH, MULTIPLY, ONCE, PAST, Rewriting, is_fixed_matrix, level_of, levels_of, part_of
-from .rebuild import Renewed, Replacement, cuts_of, name_if_unnamed, uses_of
+from .rebuild import Renewed, Replacement, Uses, cuts_of, name_if_unnamed, uses_of
 from .step import Equation, Operand, Step, Var
 from .trace import Traced
 
@@ -84,9 +84,7 @@ def spreadable(step: Step, given: Mapping[Var, int]) -> tuple[Equation, Replacem
     return None
 
 
-def _is_free(
-    e: Equation, prim: Primitive, levels: Mapping[Var, int], uses: Mapping[Var, list[Equation | None]]
-) -> bool:
+def _is_free(e: Equation, prim: Primitive, levels: Mapping[Var, int], uses: Uses) -> bool:
     """Whether a multiple of e's value, or it with a constant added, costs nothing in addition."""
     if prim is MULTIPLY and e.prim is ADD:
         past = _past_terms(e, levels)
@@ -101,9 +99,7 @@ def _pays(v: Var, levels: Mapping[Var, int]) -> bool:
     return levels[v] == PAST and _is_float32(v)
 
 
-def _operand_on(
-    v: Var, uses: Mapping[Var, list[Equation | None]], prim: Primitive, levels: Mapping[Var, int]
-) -> tuple[Var, Operand]:
+def _operand_on(v: Var, uses: Uses, prim: Primitive, levels: Mapping[Var, int]) -> tuple[Var, Operand]:
     """The one multiple, or sum, of a value that is used in its stead, and the number, or the vector that is added.
 
     A vector must be known, by `levels`, to be the same in all steps.
@@ -156,7 +152,7 @@ def _is_modest(scale: Operand, dtype: np.dtype[Any]) -> bool:
     return bool(np.all((size <= _MODEST) & (size >= 1 / _MODEST)))
 
 
-def _takes_scale(v: Operand, levels: Mapping[Var, int], uses: Mapping[Var, list[Equation | None]]) -> bool:
+def _takes_scale(v: Operand, levels: Mapping[Var, int], uses: Uses) -> bool:
     """Whether it is such a product, or a sum of such, and nothing else uses it."""
     e = v.equation if isinstance(v, Var) else None
     if e is None or len(uses.get(e.out, [])) != 1:
@@ -180,7 +176,7 @@ def _has_scalable_matrix(e: Equation, levels: Mapping[Var, int]) -> bool:
     return is_fixed_matrix(e.args[1], levels)
 
 
-def _is_part_of_scalable(v: Operand, levels: Mapping[Var, int], uses: Mapping[Var, list[Equation | None]]) -> bool:
+def _is_part_of_scalable(v: Operand, levels: Mapping[Var, int], uses: Uses) -> bool:
     """Whether it is one part of such a product, of which only parts are used: `spreadable` goes on with it."""
     cut = part_of(v)
     if cut is None or len(uses.get(v, [])) != 1:
