@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike
 from ..ops import inner, relu, sigmoid, split, tanh
 from ..ops import tensor as leaf
 from ..ops.creation import flags_checked
+from ..scan.trace import Traced
 from ..scope import scopes
 from ..tape import Tensor
 from .functional import layer_norm, linear
@@ -240,6 +241,7 @@ def _named(**parts: Tensor) -> dict[str, Tensor]:
     """The same; they are called i_3, f_3, … in a loop's third step, i, f, … outside of one: pictures show the names."""
     step = scopes.get().step
     for name, part in parts.items():
-        if part.requires_grad:  # else it would come on the tape as a named constant
+        # Else it would come on the tape as a named constant. A traced one doesn't know, and comes on no tape.
+        if type(part) is Traced or part.requires_grad:
             part.name = name if step is None else f"{name}_{step}"
     return parts

@@ -6,16 +6,12 @@ from typing import Literal, TypeAlias, get_args
 
 from ..setting import Setting, setting_to
 
-__all__ = ["Backend", "CompilerError", "Language", "backend", "scan_backend", "set_scan_backend"]
+__all__ = ["Backend", "Language", "backend", "scan_backend", "set_scan_backend"]
 
 Language: TypeAlias = Literal["numpy", "c"]
 Backend: TypeAlias = Literal["auto", "numpy", "c"]
 
 backend: Setting[Backend] = Setting("scan_backend", "auto")
-
-
-class CompilerError(RuntimeError):
-    """There is no C compiler, or it can't do what it should."""
 
 
 def _checked(what: str, name: Backend) -> Backend:

@@ -17,9 +17,9 @@ from ..tape import Array
 from .algebra import ONCE
 from .backend import Language
 from .emit import Emitted, emit
+from .errors import UntraceableError
 from .split import Sections
 from .step import Var
-from .trace import UntraceableError
 
 __all__ = ["Blocks", "Ran"]
 

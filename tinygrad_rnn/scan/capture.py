@@ -18,11 +18,12 @@ from ..primitive import Primitive
 from ..seal import eras_begun
 from ..tape import Array, Node, Tensor, enable_grad, grad_enabled
 from ..tree import flatten, leaves, map_leaves
+from .errors import UntraceableError
 from .form import Form, form, frozen
 from .loop import Loop
 from .reach import Reach
 from .step import Equation, Operand, Step, Var
-from .trace import Trace, Traced, UntraceableError
+from .trace import Trace, Traced
 from .variables import name_inputs, name_results, named_after_variables
 
 __all__ = ["Capture", "Captured", "State", "capture", "forget"]

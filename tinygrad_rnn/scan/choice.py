@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from .backend import CompilerError, Language, backend
+from .backend import Language, backend
 from .capture import Capture
+from .errors import CompilerError
 
 __all__ = ["chosen", "decided", "give_up"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .algebra import ONCE, level_of
-from .operands import PREVIOUS, Operands
+from .operands import PREVIOUS, Operands, index_text
 from .split import COPY, Total, is_view, pieces_of
 from .step import Equation, Operand, Var
 
@@ -66,8 +66,13 @@ class Formulas:
             sign, binds = _INFIX[name]
             left, right = map(self.operand, args)
             right = (self._turned(right), _ATOM) if name == "inner" else right
-            one_order = name in ("add", "multiply")  # the other's right side is in brackets, if it binds as loosely
-            return f"{_within(left, binds)}{sign}{_within(right, binds if one_order else binds + 1)}", binds
+            # What binds as loosely on the side that isn't worked out first is in brackets.
+            left_binds, right_binds = (binds + 1, binds) if name == "power" else (binds, binds + 1)
+            if name == "add" or (name == "multiply" and right[1] != _MATMUL):
+                right_binds = binds
+            elif name in ("multiply", "divide"):
+                right_binds = _POWER
+            return f"{_within(left, left_binds)}{sign}{_within(right, right_binds)}", binds
         return f"{name}({', '.join(self.operand(a)[0] for a in args)})", _ATOM
 
     def total(self, t: Total) -> tuple[str, int]:
@@ -114,12 +119,10 @@ class Formulas:
     def _look(self, e: Equation) -> tuple[str, int]:
         """Another look at a value: the same numbers, transposed or a part of them."""
         source = self.operand(e.args[0])
-        if e.prim.name == "swapaxes" and e.out.ndim >= 2:
+        if e.prim.name == "swapaxes" or (e.prim.name == "transpose" and e.out.ndim == 2):
             return self._turned(source), _ATOM
         if e.prim.lowering.part is not None:
-            part = e.prim.lowering.part(e.kwargs, e.args[0].shape)
-            cut = "…" if part is None else f"{part[1]}:{part[2]}"
-            return f"{_within(source, _ATOM)}[{cut}]", _ATOM
+            return f"{_within(source, _ATOM)}[{index_text(e.kwargs['index'])}]", _ATOM
         return source
 
     def _turned(self, made: tuple[str, int]) -> str:

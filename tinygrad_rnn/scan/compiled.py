@@ -15,13 +15,13 @@ from ..primitive import Plan, Primitive
 from ..seal import Seal, find, seal
 from ..tape import Array, Node, Tensor, enable_grad, grad_enabled
 from ..transforms import variable
-from .backend import CompilerError, Language, backend
+from .backend import Language, backend
 from .capture import Capture
 from .choice import decided, give_up
 from .cotangents import NO_VALUE, Cotangents
+from .errors import CompilerError, UntraceableError
 from .loop import Loop
 from .step import Step, Var
-from .trace import UntraceableError
 
 if TYPE_CHECKING:
     from .program import Derivative, Forward, LoopProgram, Ran, Wanted

@@ -10,12 +10,12 @@ from .backend import backend
 from .capture import Capture, capture
 from .choice import chosen
 from .emit import Emitted
+from .errors import UntraceableError
 from .loop import Loop
 from .program import Derivative, LoopProgram
 from .scan import why_unrolled
 from .split import Sections
 from .step import Equation, is_float
-from .trace import UntraceableError
 
 __all__ = ["Program", "scan_program"]
 

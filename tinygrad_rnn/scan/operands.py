@@ -14,7 +14,7 @@ from .place import Places
 from .split import Sections
 from .step import Operand, Var
 
-__all__ = ["PREVIOUS", "Operands"]
+__all__ = ["PREVIOUS", "Operands", "index_text"]
 
 PREVIOUS = "_prev"  # what follows the name of the value of the step before
 
@@ -144,3 +144,15 @@ class Operands:
 def _scalars(x: Array) -> list[Array]:
     """The elements of an array with one axis, as arrays that can be written to."""
     return [x[t, ...] for t in range(len(x))]
+
+
+def index_text(index: Any) -> str:
+    """An index, as it is written between brackets."""
+
+    def part(i: Any) -> str:
+        if not isinstance(i, slice):
+            return "..." if i is Ellipsis else repr(i)
+        start, stop, step = ("" if edge is None else str(edge) for edge in (i.start, i.stop, i.step))
+        return f"{start}:{stop}{step and f':{step}'}"
+
+    return ", ".join(map(part, index if isinstance(index, tuple) else (index,))) or "..."

@@ -134,7 +134,7 @@ class Derivative:
         self.ys = sections.step.ys
         for i, terms in zip(self.constants, sections.sums, strict=True):
             if len(terms) == 1 and isinstance(terms[0], Var) and terms[0].name is None:
-                terms[0].name = f"δ{step.constants[i].name}"
+                terms[0].name = step.constants[i].name and f"δ{step.constants[i].name}"
         before = {v: f"{v.name}{PREVIOUS}" for v in program.step.carry}
         self.backward = Blocks(sections, self.ys, backwards=True, language=program.language, called=before)
         self.emitted = self.backward.emitted

@@ -8,15 +8,17 @@ those of what is found there.
 
 from __future__ import annotations
 
+import dis
 import functools
 import itertools
 import operator
 import random
 import sys
 import types
+import weakref
 from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -31,7 +33,7 @@ _SMALL = 100  # numbers of an array
 _OURS = __name__.split(".")[0]
 _OURS_DOT = f"{_OURS}."
 _FAMILIAR = ("numpy", "math", _OURS)  # modules that aren't looked into
-_CONTAINERS = ("builtins", "collections")  # modules whose containers are looked into
+_CONTAINERS = (tuple, list, set, frozenset, deque, Mapping)
 _PLAIN = frozenset({float, int, str, bytes, bool, type(None), operator.attrgetter, operator.itemgetter})
 
 
@@ -57,7 +59,7 @@ class Reach:
     def _walk(self, cell: Any) -> None:
         """Look at everything there, what is near first."""
         settings, spaces = self._settings, self._spaces
-        seen: set[int] = set()
+        seen: dict[int, Any] = {}
         waiting = deque([cell])
         while waiting or (left := [s for s, asked in spaces.items() if asked != self._names]):
             if not waiting:
@@ -70,24 +72,29 @@ class Reach:
                 settings.append(None if x.node is None else x.node.index)
             elif kind in _PLAIN:
                 settings.append((kind, repr(x)))
-            elif isinstance(x, types.ModuleType):
-                if x.__name__.split(".")[0] not in _FAMILIAR:
-                    spaces.setdefault(x, frozenset())
             elif id(x) not in seen:
-                seen.add(id(x))
+                seen[id(x)] = x  # what lives has an id of its own
                 if len(seen) > _LIMIT:
                     self.is_known = False
                     break
-                waiting += self._parts_of(x, kind)
+                try:
+                    waiting += self._parts_of(x, kind)
+                except Exception:  # it can't be looked at
+                    self.is_known = False
 
     def _parts_of(self, x: Any, kind: type) -> Sequence[Any]:
         """Note what an object means for the cell, and give what it refers to."""
         settings = self._settings
         if kind is types.FunctionType:
             return self._parts_of_function(x)
+        if isinstance(x, types.ModuleType):
+            if str(x.__name__).split(".")[0] not in _FAMILIAR:
+                self._spaces.setdefault(x, frozenset())
+            return ()
         if isinstance(x, np.ndarray):  # a counter, perhaps; that of a larger one is looked at when it is used
-            is_small = x.size <= _SMALL and x.dtype.kind != "O"
-            settings.append(self._look(np.ndarray.tobytes, x) if is_small else None)
+            if x.dtype.kind == "O":
+                return self._parts_of_object(x, kind)
+            settings.append(self._look(np.ndarray.tobytes, x) if x.size <= _SMALL else None)
         elif isinstance(x, (array, bytearray)):
             settings.append(self._look(bytes, x))
         elif isinstance(x, (np.generic, np.dtype)):
@@ -101,7 +108,7 @@ class Reach:
         elif isinstance(x, (np.random.Generator, np.random.RandomState, random.Random)):
             self.generators.append(x)
             self.is_known, self.draws = False, True
-        elif hasattr(x, "__next__"):
+        elif hasattr(kind, "__next__"):
             self.has_iterator = True
         else:
             return self._parts_of_object(x, kind)
@@ -119,14 +126,16 @@ class Reach:
 
     def _parts_of_object(self, x: Any, kind: type) -> Sequence[Any]:
         self._settings.append(kind)
-        if hasattr(x, "primitive"):
-            return ()
         if not _is_a_library_s(kind):
             self._spaces.setdefault(kind, frozenset())
         parts: Sequence[Any] = self._look(_parts, x)
-        self.is_known &= bool(parts) or isinstance(x, (tuple, list, dict))
-        if kind.__module__ in _CONTAINERS and kind is not tuple:  # may be changed by the cell, and not be seen to
-            self.is_known &= not any(isinstance(p, (float, int)) for p in parts)
+        if isinstance(x, (*_CONTAINERS, np.ndarray)):
+            self._settings.append(len(x))
+            self.is_known &= len(parts) <= _LIMIT
+            # Numbers there may be changed by the cell, and not be seen to.
+            self.is_known &= isinstance(x, (tuple, frozenset)) or not any(isinstance(p, (float, int)) for p in parts)
+        else:
+            self.is_known &= bool(parts)
         return parts
 
     def _look(self, read: Callable[[Any], Sequence[Any]], x: Any) -> Any:
@@ -137,7 +146,10 @@ class Reach:
     def is_unchanged(self) -> bool:
         """Whether everything there still refers to the very same objects, and arrays hold the same bytes."""
         for read, x, found in self._read:
-            now = read(x)
+            try:
+                now = read(x)
+            except Exception:
+                return False
             if len(now) != len(found) or not all(map(operator.is_, now, found)):
                 return False
         return True
@@ -165,7 +177,7 @@ def _state_of(g: Any) -> Any:
 
 def _is_a_library_s(kind: type) -> bool:
     """Whether a class is Python's, NumPy's or this package's, which keep no state in their classes."""
-    module = kind.__module__.split(".")[0]
+    module = str(kind.__module__).split(".")[0]
     return module in _FAMILIAR or module in sys.stdlib_module_names
 
 
@@ -180,33 +192,75 @@ def _parts(x: Any) -> Sequence[Any]:
             parts += (x.__kwdefaults__ or {}).values()
             parts += _named(_names(x.__code__), x)
         return parts
-    if isinstance(x, dict):
-        return tuple(x.values())
-    if isinstance(x, tuple) or (type(x).__module__ in _CONTAINERS and hasattr(x, "__len__") and hasattr(x, "__iter__")):
-        return tuple(itertools.islice(x, _LIMIT))
-    if isinstance(x, ContextVar):
-        return (x.get(None),)
     if isinstance(x, types.MethodType):
         return (x.__self__, x.__func__)
     if isinstance(x, functools.partial):
         return (x.func, *x.args, *x.keywords.values())
     if isinstance(x, types.BuiltinFunctionType):
         return (x.__self__,)
+    if isinstance(x, ContextVar):
+        return (x.get(None),)
+    if isinstance(x, weakref.ref):
+        return (x(),)
     kind = type(x)
-    parts = [f for f in (kind.__call__, getattr(kind, "forward", None)) if isinstance(f, types.FunctionType)]
-    parts += getattr(x, "__dict__", {}).values()
-    parts += [getattr(x, name, None) for name in getattr(kind, "__slots__", ())]
+    contents: Iterable[Any] = ()
+    if isinstance(x, Mapping):
+        contents = x.values()
+    elif isinstance(x, _CONTAINERS):
+        contents = x
+    elif isinstance(x, np.ndarray):
+        contents = x.flat
+    parts = list(itertools.islice(contents, _LIMIT + 1))
+    parts += [f for f in (kind.__call__, getattr(kind, "forward", None)) if isinstance(f, types.FunctionType)]
+    parts += _attributes(x).values()
+    slots: tuple[str, ...] = _slots(kind)  # type: ignore[arg-type]
+    parts += [object.__getattribute__(x, name) for name in slots if _has(x, name)]
     return parts
 
 
+def _attributes(x: Any) -> dict[str, Any]:
+    """An object's own, whatever its `__getattr__` would say."""
+    found: dict[str, Any] = object.__getattribute__(x, "__dict__") if _has(x, "__dict__") else {}
+    return found
+
+
+def _has(x: Any, name: str) -> bool:
+    try:
+        object.__getattribute__(x, name)
+    except AttributeError:
+        return False
+    return True
+
+
+@functools.lru_cache(1000)
+def _slots(kind: Any) -> tuple[str, ...]:
+    """The names of a class's slots, private ones as Python has them."""
+    names: list[str] = []
+    for base in kind.__mro__:
+        own = vars(base).get("__slots__", ())
+        for name in (own,) if isinstance(own, str) else own:
+            private = name.startswith("__") and not name.endswith("__")
+            names.append(f"_{base.__name__.lstrip('_')}{name}" if private else name)
+    return tuple(names)
+
+
 def _is_ours(function: types.FunctionType) -> bool:
-    return (function.__module__ or "").startswith(_OURS_DOT)
+    return str(function.__module__).startswith(_OURS_DOT)
 
 
 @functools.lru_cache(1000)
 def _names(code: types.CodeType) -> frozenset[str]:
-    """The global names that code reads, and the code of functions and comprehensions in it."""
-    return frozenset(code.co_names).union(*[_names(c) for c in code.co_consts if isinstance(c, types.CodeType)])
+    """The names that code reads, the strings that may be some, and those of functions and comprehensions in it."""
+    inner = [_names(c) for c in code.co_consts if isinstance(c, types.CodeType)]
+    strings = [c for c in code.co_consts if isinstance(c, str) and c.isidentifier()]
+    return frozenset([*code.co_names, *strings]).union(*inner)
+
+
+@functools.lru_cache(1000)
+def _imports(code: types.CodeType) -> tuple[str, ...]:
+    """The modules that code imports itself."""
+    inner = [name for c in code.co_consts if isinstance(c, types.CodeType) for name in _imports(c)]
+    return (*(i.argval for i in dis.get_instructions(code) if i.opname == "IMPORT_NAME"), *inner)
 
 
 @functools.lru_cache(1000)
@@ -216,12 +270,35 @@ def _can_draw(names: frozenset[str]) -> bool:
 
 
 def _named(names: frozenset[str], x: types.ModuleType | types.FunctionType | type) -> list[Any]:
-    """What the names mean in a module, in a class or to a function."""
+    """What the names mean in a module, in a class or to a function; a class's special methods need no name."""
     if isinstance(x, type):
-        found = [vars(base)[n] for base in x.__mro__ for n in names & vars(base).keys()]
-        return [getattr(v, "__func__", None) or getattr(v, "fget", None) or v for v in found]  # of methods, properties
-    known = x.__globals__ if isinstance(x, types.FunctionType) else vars(x)
-    return [known[n] for n in names if n in known]
+        shared = [(n, v) for base in x.__mro__ if not _is_a_library_s(base) for n, v in vars(base).items()]
+        return [_function_of(v) for n, v in shared if (n in names or _is_special(n, v)) and not _is_field(v)]
+    if isinstance(x, types.FunctionType):
+        imported = [sys.modules[m] for m in _imports(x.__code__) if m in sys.modules]
+        return [*imported, *(x.__globals__[n] for n in names if n in x.__globals__)]
+    return [vars(x)[n] for n in names if n in vars(x)]
+
+
+def _is_special(name: str, v: Any) -> bool:
+    """Whether it is a method that operators and the like call, which may run in a step."""
+    return name.startswith("__") and isinstance(v, types.FunctionType) and name not in _OUTSIDE
+
+
+_OUTSIDE = frozenset(
+    ["__init__", "__new__", "__post_init__", "__init_subclass__", "__del__", "__repr__", "__str__", "__reduce__"]
+)
+
+
+def _is_field(v: Any) -> bool:
+    """Whether it is what a slot, or a field of a named tuple, is to the class: its values are the instances'."""
+    kind = type(v)
+    return hasattr(kind, "__set__") and kind is not property and kind.__module__ in ("builtins", "collections")
+
+
+def _function_of(v: Any) -> Any:
+    """The function of a method or a property."""
+    return getattr(v, "__func__", None) or getattr(v, "fget", None) or v
 
 
 def _contents(function: types.FunctionType) -> list[Any]:

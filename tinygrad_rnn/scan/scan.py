@@ -13,8 +13,8 @@ from ..tape import Lifted
 from ..watch import watchers
 from .capture import capture
 from .compiled import compiled
+from .errors import UntraceableError
 from .loop import Loop
-from .trace import UntraceableError
 from .unrolled import unrolled
 
 __all__ = ["scan"]

@@ -11,7 +11,7 @@ import numpy as np
 from ..primitive import Primitive
 from .algebra import ONCE, is_fixed_matrix, level_of
 from .blocking import best_blocks, in_blocks
-from .operands import Operands
+from .operands import Operands, index_text
 from .place import treats_rows, writes
 from .split import Total, is_view, pieces_of
 from .step import Equation, Operand, Var
@@ -41,15 +41,6 @@ class Statements:
     def _keywords(self, kwargs: dict[str, Any]) -> list[str]:
         return [f"{k}={self.values.literal(v)}" for k, v in kwargs.items()]
 
-    def _index(self, index: Any) -> str:
-        def part(i: Any) -> str:
-            if not isinstance(i, slice):
-                return "..." if i is Ellipsis else repr(i)
-            start, stop, step = ("" if edge is None else str(edge) for edge in (i.start, i.stop, i.step))
-            return f"{start}:{stop}{step and f':{step}'}"
-
-        return ", ".join(map(part, index if isinstance(index, tuple) else (index,))) or "..."
-
     # ---- once
 
     def once(self, e: Equation) -> str:
@@ -57,7 +48,7 @@ class Statements:
         values = self.values
         args = [values.whole(a) if isinstance(a, Var) else values.literal_or_constant(a) for a in e.args]
         if e.prim.lowering.part is not None and is_view(e):
-            call = f"{args[0]}[{self._index(e.kwargs['index'])}]"
+            call = f"{args[0]}[{index_text(e.kwargs['index'])}]"
         elif e.prim.lowering.numpy is not None:
             call = f"{self._function(e.prim)}({', '.join([*args, *map(values.literal, e.kwargs.values())])})"
         else:
@@ -131,7 +122,7 @@ class Statements:
         if kind == "view":
             if values.stays(out):
                 return None
-            part = f"[{self._index(e.kwargs['index'])}]" if prim.lowering.part else None
+            part = f"[{index_text(e.kwargs['index'])}]" if prim.lowering.part else None
             return f"{values.row(out)} = {f'{values.row(e.args[0])}{part}' if part else self._call(e)}"
         if pieces_of(e) and kind in ("static", "stacked"):
             return self._join(e, "", values.row)
@@ -263,7 +254,7 @@ class Statements:
         rows = values.is_rows(e.out)
         name, source = self.names(e.out), values.base(e.args[0])
         if e.prim.lowering.part is not None:
-            return f"{name} = {source}[{':, ' if rows else ''}{self._index(e.kwargs['index'])}]"
+            return f"{name} = {source}[{':, ' if rows else ''}{index_text(e.kwargs['index'])}]"
         if rows:
             return f"{name} = {self._call_for_all(e)}"
         return f"{name} = {self._function(e.prim)}({source}, {', '.join(map(values.literal, e.kwargs.values()))})"

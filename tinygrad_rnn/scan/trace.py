@@ -16,14 +16,11 @@ from ..backward import pull
 from ..ops import asarray
 from ..primitive import Lowering, Primitive
 from ..tape import Array, Lifted, Node, Tensor, innermost, new_level
+from .errors import UntraceableError
 from .form import form
 from .step import Equation, Operand, Var
 
-__all__ = ["DETACHED", "Trace", "Traced", "UntraceableError"]
-
-
-class UntraceableError(Exception):
-    """Why a cell can't be compiled; the loop then runs it step by step."""
+__all__ = ["DETACHED", "Trace", "Traced"]
 
 
 class Trace:

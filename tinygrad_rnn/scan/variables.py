@@ -56,15 +56,22 @@ def name_inputs(
         outer: what the step reads from outside, by the ids of nodes or arrays.
         tensors: the same, as tensors.
     """
+    parameters = loop.parameter_names()
     for k, (v, name) in enumerate(zip(inputs, loop.names(), strict=True)):
-        new = new_carry[k] if k < len(new_carry) and name not in loop.parameter_names() else None
-        v.name = v.name or (new.name if isinstance(new, Var) and name[-1].isdigit() else None) or name
+        new = new_carry[k] if k < len(new_carry) else None
+        if name in parameters:
+            v.name = name
+        elif v.name is None:
+            v.name = name
+            if isinstance(new, Var) and new.equation is not None and name[-1].isdigit():
+                v.name = new.name or name
     for v, t in zip(outer.values(), tensors, strict=True):
         v.name = t.name
-    for name, x in _around(loop.cell):
-        known = outer.get(id(x.value if x.node is None else x.node) if isinstance(x, Tensor) else id(x))
-        if known is not None and known.name is None:
-            known.name = name
+    with contextlib.suppress(Exception):  # of objects that can't be looked at; it is only about names
+        for name, x in _around(loop.cell):
+            known = outer.get(id(x.value if x.node is None else x.node) if isinstance(x, Tensor) else id(x))
+            if known is not None and known.name is None:
+                known.name = name
 
 
 def name_results(equations: Sequence[Equation], carry: Sequence[Var], new_carry: Sequence[Operand]) -> None:
@@ -97,5 +104,5 @@ def _around(cell: Any) -> Iterator[tuple[str, Tensor | np.ndarray[Any, Any]]]:
             for part, x in zip(part_names(value, name), leaves(value), strict=True):
                 if isinstance(x, (Tensor, np.ndarray)):
                     yield part, x
-        elif hasattr(value, "named_parameters"):
+        elif not isinstance(value, type) and hasattr(type(value), "named_parameters"):
             yield from ((part.replace(".", "_"), x) for part, x in value.named_parameters())

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import platformdirs
 
-from ..backend import CompilerError
+from ..errors import CompilerError
 
 __all__ = ["compiler", "library", "prepare"]
 
