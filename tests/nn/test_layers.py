@@ -133,3 +133,27 @@ def test_a_state_of_no_real_numbers(make, state, got):
         message = "state must be a pair (h, c), got" if got != "(None, None)" else "h must be real numbers, got None"
     with pytest.raises(TypeError, match=re.escape(f"{make.__name__}: {message}")):
         make(3, 2)(np.ones((4, 3)), state)
+
+
+@pytest.mark.parametrize("options", [{}, {"layer_norm": True}, {"bias": False}], ids=str)
+@pytest.mark.parametrize("make", [nn.RNNCell, nn.LSTMCell, nn.GRUCell])
+def test_cells_are_compiled(make, options):
+    cell = make(3, 4, rng=0, **options)
+    state = nn.LSTMState(np.zeros((2, 4)), np.zeros((2, 4))) if make is nn.LSTMCell else np.zeros((2, 4))
+
+    def step(state, x):
+        state = cell(x, state)
+        return state, state
+
+    assert tg.scan_program(step, state, np.ones((6, 2, 3))).compiled
+
+
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "num_layers": 2}, {"recurrent_dropout": 0.5}], ids=str)
+@pytest.mark.parametrize("make", [nn.RNN, nn.LSTM, nn.GRU])
+def test_layers_are_compiled(make, options):
+    """Their steps aren't on the tape."""
+    xs = tg.tensor(np.ones((9, 2, 3)), requires_grad=True)
+    layer = make(3, 4, rng=0, **options)
+    ys, _ = layer(xs)
+    assert len(tg.graph(ys).nodes) < 40
+    assert len(tg.graph(layer(xs, unroll=True)[0]).nodes) > 80

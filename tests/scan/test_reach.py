@@ -40,6 +40,24 @@ class Shared:
         return h if self.rng.random() < 0.5 else 2 * h
 
 
+class Private:
+    __slots__ = ("__count",)
+
+    def __init__(self):
+        self.__count = 1
+
+    def up(self):
+        self.__count += 1
+
+
+class Inheriting(Private):
+    __slots__ = "other"
+
+    def __init__(self):
+        super().__init__()
+        self.other = 1
+
+
 class SlotsOnly:
     __slots__ = ("by",)
 
@@ -68,6 +86,11 @@ def surroundings():
         numbers=array.array("d", [1.0]),
         bytes=bytearray(b"ab"),
         variable=contextvars.ContextVar("variable", default=1),
+        user_dict=collections.UserDict(n=1),
+        list_of_ones_own=type("List", (list,), {})([object()]),
+        dict_of_ones_own=type("Dict", (dict,), {})(),
+        inherited=Inheriting(),
+        objects=np.array([1, [2]], dtype=object),
     )
 
 
@@ -98,6 +121,12 @@ CHANGES = {
     "an array of Python's": lambda s: s.numbers.append(2.0),
     "bytes": lambda s: s.bytes.pop(),
     "a context variable": lambda s: s.variable.set(2),
+    "an entry of a UserDict": lambda s: s.user_dict.update(n=2),
+    "a list of a class of one's own": lambda s: s.list_of_ones_own.append(object()),
+    "an attribute of a dictionary": lambda s: setattr(s.dict_of_ones_own, "n", 2),
+    "a private slot of a class above": lambda s: s.inherited.up(),
+    "a slot of a class below": lambda s: setattr(s.inherited, "other", 2),
+    "an array of objects": lambda s: s.objects[1].append(3),
 }
 
 
@@ -233,3 +262,64 @@ def test_what_has_no_parts(value):
     assert reach.is_known
     assert reach.is_unchanged()
     assert not reach.generators
+
+
+class Refusing:
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+
+class AttributeDict(dict):
+    __getattr__ = dict.__getitem__
+
+
+class Counts:
+    """A cell that counts in a special method."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __getitem__(self, k):
+        self.seen.append(k)
+        return len(self.seen) < 5
+
+
+ODD = {
+    "no attributes": Refusing,
+    "entries as attributes": lambda: AttributeDict(a=1.0),
+    "no module": type("Odd", (), {"__module__": None}),
+    "a class": lambda: tg.nn.Linear,
+}
+
+
+@pytest.mark.parametrize("make", ODD.values(), ids=list(ODD))
+def test_what_is_odd_can_be_in_reach(make):
+    x = make()
+
+    def cell(h, y):
+        _ = x
+        return tg.tanh(h + y), h
+
+    h, _ = tg.scan(cell, np.zeros(3), np.ones((9, 3)))
+    np.testing.assert_allclose(h.data, tg.scan(cell, np.zeros(3), np.ones((9, 3)), unroll=True)[0].data, rtol=1e-14)
+
+
+def test_special_methods_are_looked_into():
+    def run(**options):
+        table = Counts()
+        return tg.scan(lambda h, x: (h + x if table[0] else 2 * h, None), 0.0, np.ones(9), **options)[0].item()
+
+    assert run() == run(unroll=True) == 64.0
+
+
+def test_cycles_around_a_cell():
+    around = []
+    around.append(around)
+    program = tg.scan_program(lambda h, x: (h + x * len(around), None), 0.0, np.ones(9))
+    assert program.compiled
+
+
+def test_a_field_of_a_named_tuple_is_known():
+    sizes = collections.namedtuple("Sizes", "by to")(0.5, 2.0)
+    assert Reach(lambda h, x: (h * sizes.by, x)).is_known
+    assert Reach(lambda h, x: (h, frozenset((1, 2)))).is_known

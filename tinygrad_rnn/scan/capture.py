@@ -87,6 +87,7 @@ class _Capturing(Trace):
         self.arrays: list[Array] = []
         self.constants: list[Var] = []
         self.known: dict[int, _Numbered] = {}
+        self.settings: dict[Primitive, Hashable] = {}
         self.recording = grad_enabled.get()
         self.reals: dict[Var, Tensor] = {}
         self.is_open = True
@@ -172,7 +173,7 @@ class _Capturing(Trace):
         if kwargs:
             ids.append(frozen(kwargs))
         if not prim.is_ours:  # its rules become part of the program, and may read what changes
-            ids.append(Reach([*prim.traced(), *kwargs.values()]).settings)
+            ids.append(self._settings_of(prim, kwargs))
         key = tuple(ids)
         state = self.state.next.get(key)
         if state is None:
@@ -192,13 +193,20 @@ class _Capturing(Trace):
                 return traced.detach()
         return traced
 
+    def _settings_of(self, prim: Primitive, kwargs: dict[str, Any]) -> Hashable:
+        """What the rules of an operation could get at, found out once, and what its own settings refer to."""
+        if prim not in self.settings:
+            self.settings[prim] = Reach(prim.traced()).settings
+        return self.settings[prim], Reach(list(kwargs.values())).settings if kwargs else ()
+
     def _of_changing_numbers(self, prim: Primitive, args: Sequence[Any]) -> np.dtype[Any] | None:
         """The dtype of an operation in which the cell has had one Python number after another, if it can be an input.
 
         Numbers are part of a program, which a temperature that is lowered at each call would have made anew each time.
         """
         others = [a.dtype for a in args if isinstance(a, (Tensor, np.ndarray))]
-        if float not in map(type, args) or prim.kind != "elementwise" or None in prim.rules or not others:
+        differentiable = set(map(callable, prim.rules))
+        if float not in map(type, args) or prim.kind != "elementwise" or len(differentiable) > 1 or not others:
             return None
         numbers = self.state.numbers
         numbers[self.code] = numbers.get(self.code, 0) + 1
@@ -317,7 +325,7 @@ def capture(loop: Loop, *, named: bool = False) -> Captured:
     loose = any(t.node is None for t in first.outer)  # arrays of which nobody knows whence they came
     if not named and not loose and cell in first.end.seen and reach.is_unchanged():
         return Captured(first, None, [first])
-    with named_after_variables(code):
+    with named_after_variables(None if first.end.programs and not named else code):
         second = Capture(loop, order[1], lambda k: first.trace.worked_out(first.new_carry[k]))
     reason = second.reason or _why_not_the_same(first, second, reach, dice, before)
     if reason is not None:
