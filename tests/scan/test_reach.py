@@ -309,7 +309,7 @@ def test_special_methods_are_looked_into():
         table = Counts()
         return tg.scan(lambda h, x: (h + x if table[0] else 2 * h, None), 0.0, np.ones(9), **options)[0].item()
 
-    assert run() == run(unroll=True) == 64.0
+    assert run() == run(unroll=True) == 128.0
 
 
 def test_cycles_around_a_cell():

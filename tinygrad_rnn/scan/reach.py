@@ -293,7 +293,7 @@ _OUTSIDE = frozenset(
 def _is_field(v: Any) -> bool:
     """Whether it is what a slot, or a field of a named tuple, is to the class: its values are the instances'."""
     kind = type(v)
-    return hasattr(kind, "__set__") and kind is not property and kind.__module__ in ("builtins", "collections")
+    return hasattr(kind, "__set__") and kind is not property and kind.__module__ in ("builtins", "_collections")
 
 
 def _function_of(v: Any) -> Any:
