@@ -45,7 +45,7 @@ class Names:
     def __call__(self, v: Var) -> str:
         """What a value is called."""
         if v not in self.of:
-            self.of[v] = self.new(v.name) if v.name else self._unnamed(v)
+            self.of[v] = self.new(str(v.name)) if v.name else self._unnamed(v)
         return self.of[v]
 
     def _unnamed(self, v: Var) -> str:
