@@ -250,7 +250,7 @@ class Capture:
 
         self.loop = loop
         self.since = Node(_NOTHING, needs_grad=False).index  # what is made from here on, the cell makes
-        self.trace = trace = _Capturing(loop.forms(), given, loop.code())
+        self.trace = trace = _Capturing(loop.forms(), given, loop.code)
         traced = [Traced(v, trace) for v in trace.values]
         new, y = loop.step(loop.nest_carry(traced[:c]), loop.nest_x(traced[c:]))
         made = leaves(y)
@@ -312,7 +312,7 @@ def capture(loop: Loop, *, named: bool = False) -> Captured:
     """
     if _count > _LIMIT:
         forget()
-    order, code, reach = loop.order(), loop.code(), Reach(loop.cell)
+    order, code, reach = loop.order(), loop.code, Reach(loop.cell)
     dice, before = reach.random_states(), eras_begun()
     first = Capture(loop, order[0], loop.starts.__getitem__)
     if first.reason is not None:

@@ -76,7 +76,7 @@ def _pays(captured: Capture) -> bool:
 
 
 def _tally(captured: Capture) -> _Tally:
-    return _tallies.setdefault(captured.loop.code() or type(captured.loop.cell), _Tally())
+    return _tallies.setdefault(captured.loop.code or type(captured.loop.cell), _Tally())
 
 
 @functools.lru_cache(8)

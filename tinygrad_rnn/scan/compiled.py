@@ -20,7 +20,7 @@ from .capture import Capture
 from .choice import decided, give_up
 from .cotangents import NO_VALUE, Cotangents
 from .errors import CompilerError, UntraceableError
-from .loop import Loop
+from .loop import Loop, described
 from .step import Step, Var
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def compiled(loop: Loop, captured: Capture, checkpoint: int | None) -> tuple[Any
     except UntraceableError:
         raise
     except Exception as error:
-        error.add_note(_WHERE.format(loop.described()))
+        error.add_note(_WHERE.format(described(loop.cell)))
         raise
     c = len(loop.starts)
     return loop.nest_carry(tensors[:c]), captured.nest_ys(tensors[c:])
@@ -168,7 +168,7 @@ class _Run:
         self, derivative: Derivative, loop: Loop, inputs: Sequence[Tensor], step: Step, checkpoint: int | None
     ) -> None:
         self.derivative, self.step, self.length, self.reverse = derivative, step, loop.length, loop.reverse
-        self.described = loop.described()
+        self.cell = loop.cell
         self.nodes = [t.node if i in derivative.reached else None for i, t in enumerate(inputs)]
         c, x = self.carries, self.sequences = len(step.carry), len(step.xs)  # how many
         # Long sequences aren't copied where memory is short: a write to them is found out, as elsewhere on the tape.
@@ -220,7 +220,7 @@ class _Run:
         try:
             pulled = self._pull(ct)
         except Exception as error:
-            error.add_note(_WHERE.format(f"the backward of {self.described}"))
+            error.add_note(_WHERE.format(f"the backward of {described(self.cell)}"))
             raise
         if len(ct.parts) == self.count:
             return pulled

@@ -11,7 +11,7 @@ from .capture import Capture, capture
 from .choice import chosen
 from .emit import Emitted
 from .errors import UntraceableError
-from .loop import Loop
+from .loop import Loop, described
 from .program import Derivative, LoopProgram
 from .scan import why_unrolled
 from .split import Sections
@@ -90,8 +90,8 @@ def _by_all(program: LoopProgram) -> Derivative:
 
 
 def _beginning(loop: Loop) -> str:
-    described = loop.described()
-    return described[0].upper() + described[1:]
+    text = described(loop.cell)
+    return text[0].upper() + text[1:]
 
 
 def _kept(derivative: Derivative) -> str:

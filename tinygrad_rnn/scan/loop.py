@@ -13,7 +13,7 @@ from ..tape import Tensor, no_grad
 from ..tree import NestingError, flatten, kind, map_leaves, map_places
 from .form import Form
 
-__all__ = ["Loop", "part_names"]
+__all__ = ["Loop", "described", "part_names"]
 
 
 class Loop:
@@ -25,7 +25,7 @@ class Loop:
         if not callable(cell):
             raise TypeError(f"scan: the cell must be a function of a carry and an input, got {type(cell).__name__}")
         flags_checked("scan", reverse=reverse)
-        self.cell, self.reverse = cell, reverse
+        self.cell, self.code, self.reverse = cell, _code(cell), reverse
         self.carry = map_places(_tensor, carry, "carry")
         self.xs = map_places(_tensor, xs, "xs")
         self.starts, self.nest_carry = flatten(self.carry)
@@ -120,27 +120,31 @@ class Loop:
             _, y = self.step(map_leaves(lambda c: c.detach(), self.carry), zeros)
         return map_leaves(lambda leaf: asarray(np.zeros((0, *leaf.shape), leaf.dtype)), y)
 
-    def code(self) -> Any:
-        """The cell's code, if it is written in Python."""
-        function = getattr(self.cell, "forward", self.cell)
-        return getattr(getattr(function, "__func__", function), "__code__", None)
-
-    def described(self) -> str:
-        """The cell, and where it is written."""
-        code = self.code()
-        name = getattr(self.cell, "__qualname__", type(self.cell).__name__)
-        return f"the loop over {name}" + (f" ({code.co_filename}:{code.co_firstlineno})" if code else "")
-
     def parameter_names(self) -> tuple[str, str]:
         """What the cell calls its carry and its input."""
-        code = self.code()
+        code = self.code
         names = [] if code is None else [n for n in code.co_varnames[: code.co_argcount] if n != "self"]
         return (names[0], names[1]) if len(names) >= 2 else ("h", "x")
+
+
+def described(cell: Any) -> str:
+    """The loop over a cell, and where the cell is written."""
+    code = _code(cell)
+    name = getattr(cell, "__qualname__", type(cell).__name__)
+    return f"the loop over {name}" + (f" ({code.co_filename}:{code.co_firstlineno})" if code else "")
+
+
+def _code(cell: Any) -> Any:
+    """A cell's code, if it is written in Python."""
+    function = getattr(cell, "forward", cell)
+    return getattr(getattr(function, "__func__", function), "__code__", None)
 
 
 def _tensor(place: str, x: Any) -> Tensor:
     if isinstance(x, Tensor):
         return x
+    if type(x) is np.ndarray and x.dtype.kind in "fiub":  # as is usual
+        return asarray(x)
     found = argument("scan", place, x)
     made_of_python_numbers = not isinstance(x, (np.ndarray, np.generic))
     return asarray(x, get_default_dtype()) if made_of_python_numbers and found.dtype.kind == "f" else found
