@@ -560,3 +560,18 @@ def test_gradients_turned_on_within_a_cell():
         with tg.no_grad():
             h, _ = tg.scan(cell, 1.0, np.ones(9), unroll=unroll)
         assert h.requires_grad
+
+
+def test_an_array_that_is_written_to_twice_in_each_step():
+    buffer = np.zeros(3)
+
+    def make():
+        def cell(h, x):
+            buffer[...] = 0.5
+            h = h * buffer + x
+            buffer[...] = 2.0
+            return tg.tanh(h * buffer), h
+
+        return (cell, np.ones(3), np.ones((9, 3))), []
+
+    both(make)

@@ -285,7 +285,9 @@ class Capture:
         trace, c = self.trace, len(self.loop.starts)
         for e in trace.equations:
             e.out.equation = e
-        name_inputs(self.loop, trace.values, self.new_carry, trace.known, trace.outer)
+        for v, t in zip(trace.constants, trace.outer, strict=True):
+            v.name = t.name
+        name_inputs(self.loop, trace.values, self.new_carry, trace.known)
         name_results(trace.equations, trace.values[:c], self.new_carry)
         return Step(trace.values[:c], trace.values[c:], trace.constants, trace.equations, self.new_carry, self.ys, [])
 

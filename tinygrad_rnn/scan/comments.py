@@ -35,7 +35,7 @@ def comment(e: Equation | Total, values: Operands) -> str:
     if isinstance(e, Total):
         return made.total(e)[0]
     formula = made.of(e)[0]
-    name = made.name(e.out, new=True) if e.out.name or e.out in values.new else formula
+    name = made.name(e.out) if e.out.name or e.out in values.new else formula
     return formula if name == formula else f"{name} = {formula}"
 
 
@@ -99,7 +99,7 @@ class Formulas:
                 return found
         return self.name(x) if x in self.own or x in self.values.names.of else "…", _ATOM
 
-    def name(self, v: Var, new: bool = False) -> str:
+    def name(self, v: Var) -> str:
         """A value's name, and the step."""
         values = self.values
         if v in values.old:

@@ -148,7 +148,7 @@ class Reach:
         for read, x, found in self._read:
             try:
                 now = read(x)
-            except Exception:
+            except Exception:  # it can't be looked at any more
                 return False
             if len(now) != len(found) or not all(map(operator.is_, now, found)):
                 return False
@@ -202,7 +202,7 @@ def _parts(x: Any) -> Sequence[Any]:
         return (x.get(None),)
     if isinstance(x, weakref.ref):
         return (x(),)
-    kind = type(x)
+    kind: Any = type(x)
     contents: Iterable[Any] = ()
     if isinstance(x, Mapping):
         contents = x.values()
@@ -213,8 +213,7 @@ def _parts(x: Any) -> Sequence[Any]:
     parts = list(itertools.islice(contents, _LIMIT + 1))
     parts += [f for f in (kind.__call__, getattr(kind, "forward", None)) if isinstance(f, types.FunctionType)]
     parts += _attributes(x).values()
-    slots: tuple[str, ...] = _slots(kind)  # type: ignore[arg-type]
-    parts += [object.__getattribute__(x, name) for name in slots if _has(x, name)]
+    parts += [object.__getattribute__(x, name) for name in _slots(kind) if _has(x, name)]
     return parts
 
 

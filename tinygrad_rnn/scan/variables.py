@@ -41,9 +41,7 @@ def named_after_variables(code: Any) -> Iterator[None]:
             sys.setprofile(None)
 
 
-def name_inputs(
-    loop: Loop, inputs: Sequence[Var], new_carry: Sequence[Operand], outer: Mapping[int, Var], tensors: Sequence[Tensor]
-) -> None:
+def name_inputs(loop: Loop, inputs: Sequence[Var], new_carry: Sequence[Operand], outer: Mapping[int, Var]) -> None:
     """Name what a step is given.
 
     Carries and xs are called after the cell's variables, or else after its parameters; the parts of a tuple that have
@@ -53,8 +51,7 @@ def name_inputs(
         loop: what the step is of.
         inputs: its carries and xs.
         new_carry: the carries after the step.
-        outer: what the step reads from outside, by the ids of nodes or arrays.
-        tensors: the same, as tensors.
+        outer: what the step reads from outside, by the ids of nodes or arrays; what has a name keeps it.
     """
     parameters = loop.parameter_names()
     for k, (v, name) in enumerate(zip(inputs, loop.names(), strict=True)):
@@ -65,8 +62,6 @@ def name_inputs(
             v.name = name
             if isinstance(new, Var) and new.equation is not None and name[-1].isdigit():
                 v.name = new.name or name
-    for v, t in zip(outer.values(), tensors, strict=True):
-        v.name = t.name
     with contextlib.suppress(Exception):  # of objects that can't be looked at; it is only about names
         for name, x in _around(loop.cell):
             known = outer.get(id(x.value if x.node is None else x.node) if isinstance(x, Tensor) else id(x))
