@@ -26,7 +26,7 @@ import numpy as np
 
 from ..tape import Tensor
 
-__all__ = ["Reach"]
+__all__ = ["Reach", "closed_over"]
 
 _LIMIT = 400  # objects
 _SMALL = 100  # numbers of an array
@@ -185,7 +185,7 @@ def _parts(x: Any) -> Sequence[Any]:
     """What an object refers to; of a function of this package, its closure only."""
     parts: list[Any]
     if isinstance(x, types.FunctionType):
-        parts = _contents(x) if x.__closure__ else []
+        parts = closed_over(x) if x.__closure__ else []
         parts += vars(x).values()
         if not _is_ours(x):
             parts += x.__defaults__ or ()
@@ -300,11 +300,12 @@ def _function_of(v: Any) -> Any:
     return getattr(v, "__func__", None) or getattr(v, "fget", None) or v
 
 
-def _contents(function: types.FunctionType) -> list[Any]:
+def closed_over(function: types.FunctionType) -> list[Any]:
+    """The values of the variables around a function that it reads; `None` for one that isn't set yet."""
     contents = []
     for c in function.__closure__ or ():
         try:
             contents.append(c.cell_contents)
-        except ValueError:  # not yet set
+        except ValueError:
             contents.append(None)
     return contents

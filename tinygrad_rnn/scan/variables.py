@@ -13,6 +13,7 @@ import numpy as np
 from ..tape import Tensor
 from ..tree import leaves
 from .loop import Loop, part_names
+from .reach import closed_over
 from .step import Equation, Operand, Var
 from .trace import Traced
 
@@ -87,9 +88,7 @@ def _around(cell: Any) -> Iterator[tuple[str, Tensor | np.ndarray[Any, Any]]]:
     owner = getattr(method, "__self__", None if function is cell else cell)
     spaces: list[tuple[str, Any]] = list(getattr(owner, "__dict__", {}).items())
     if isinstance(function, types.FunctionType):
-        for name, content in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            with contextlib.suppress(ValueError):  # not yet set
-                spaces.append((name, content.cell_contents))
+        spaces += zip(function.__code__.co_freevars, closed_over(function), strict=True)
         used = function.__code__.co_names
         spaces += [(name, function.__globals__[name]) for name in used if name in function.__globals__]
     for name, value in spaces:
