@@ -16,10 +16,13 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.scan.c import compiler, measure
+from tinygrad_rnn.scan.c import compiler
+from tinygrad_rnn.scan.c import loop as c_loop
 from tinygrad_rnn.scan.c.arrays import panels
-from tinygrad_rnn.scan.c.function import Argument, CFunction
+from tinygrad_rnn.scan.c.blas import gain_of_blas
+from tinygrad_rnn.scan.c.function import Argument, CFunction, gemm
 from tinygrad_rnn.scan.c.function import product as compiled_product
+from tinygrad_rnn.scan.capture import forget
 
 from .cells import CELLS
 from .runs import assert_close, assert_equal, assert_same_run, run, tensors
@@ -303,18 +306,43 @@ def test_long_names():
     assert_allclose(got.numpy(), want.numpy(), rtol=1e-14)
 
 
-@pytest.mark.parametrize("faster", [False, True])
-def test_large_products_may_be_left_to_blas(monkeypatch, faster):
-    """Where it has many threads, it is much faster."""
-    monkeypatch.setattr(measure, "_MUCH", 0.0 if faster else 1e9)
-    measure.blas_is_much_faster.cache_clear()
-    W = tg.tensor(np.eye(512) / 2, requires_grad=True)
+@pytest.fixture
+def fast_blas(monkeypatch):
+    """Were BLAS ten times as fast as our own product, for matrices of any size, as it may be with many threads."""
+    monkeypatch.setattr(c_loop, "gain_of_blas", lambda *sizes: 10.0)
+    forget()
+    yield
+    forget()
+
+
+@pytest.mark.skipif(gemm("double") is None, reason="no BLAS with 64-bit integers was found in NumPy")
+@pytest.mark.parametrize(
+    "name", ["rnn_tanh", "rnn_float32", "lstm", "gru_reset_before", "language_model", "residual_stack", "tied_weights"]
+)
+def test_products_by_blas(fast_blas, name):
+    assert "gemm(CblasRowMajor, CblasNoTrans, CblasNoTrans" in program(name).source
+    for T, reverse in ((2, False), (7, True)):
+        assert_same_run(*both(CELLS[name].make(seed=T, T=T), reverse=reverse))
+    made = CELLS[name].make(T=60)
     with in_c:
-        told = tg.scan_program(lambda h, x: (tg.tanh(h @ W + x), None), np.zeros((8, 512)), np.zeros((9, 8, 512)))
-        small = tg.scan_program(lambda h, x: (tg.tanh(h @ W + x), None), np.zeros((7, 512)), np.zeros((9, 7, 512)))
-    measure.blas_is_much_faster.cache_clear()
-    assert ("BLAS multiplies [8, 512] by [512, 512] in less than half the time" in told.explain()) == faster
-    assert "BLAS" not in small.explain()
+        assert_equal(run(made, checkpoint=16).gradients, run(made).gradients)
+
+
+def test_what_blas_in_c_does_not_do(fast_blas, monkeypatch):
+    """The loop is left to NumPy, where BLAS can't be called in C: it isn't found, or both matrices change."""
+    told = r"in NumPy: BLAS multiplies \[\d, \d\] by \[\d, \d\] in less than half the time"
+    assert re.search(told, program("attention").explain())
+    assert not re.search(told, program("rnn_tanh").explain())
+    monkeypatch.setattr(c_loop, "gemm", lambda real: None)
+    forget()
+    assert re.search(told, program("rnn_tanh").explain())
+
+
+def test_the_gain_of_blas_is_measured_for_large_products():
+    """It may be much faster where it has many threads, and is slower where it has one."""
+    assert gain_of_blas(8, 512, 512, np.dtype(np.float32)) > 0.1
+    assert gain_of_blas(8, 512, 512, np.dtype(np.float64)) > 0.1
+    assert gain_of_blas(7, 512, 512, np.dtype(np.float32)) == 0
 
 
 def test_very_long_steps():

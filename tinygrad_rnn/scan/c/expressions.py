@@ -100,7 +100,7 @@ MOVES = (_reshape.primitive, _broadcast_to.primitive, SCATTER)  # type: ignore[a
 _WORDS = """
     auto break case char const continue default do double else enum extern float for goto if inline int long register
     restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
-    product pack_float pack_double n t i j k l m total asm typeof linux unix
+    product gemm CblasRowMajor CblasNoTrans pack_float pack_double n t i j k l m total asm typeof linux unix
 """
 _HEADER = re.sub(r"/\*.*?\*/", "", Path(__file__).with_name("loop.h").read_text(encoding="utf-8"), flags=re.DOTALL)
 _TEMPLATES = " ".join(text for known in _KNOWN.values() for text in known.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 
 from .compiler import library, prepare
 
-__all__ = ["Argument", "CFunction", "compile_together", "product"]
+__all__ = ["Argument", "CFunction", "compile_together", "gemm", "product"]
 
 
 class Argument(NamedTuple):
@@ -28,18 +29,20 @@ class Argument(NamedTuple):
 class CFunction:
     """`void name(ptrdiff_t n, …)` of n and arrays, which are checked first: C would read and write anywhere.
 
-    With `real`, the type that its products are of, it takes `product` (product.c) before n. It is compiled before it is
-    called first.
+    What it multiplies by comes before n: "product" (product.c) or "gemm" (BLAS's), each of a type. It is compiled
+    before it is called first.
     """
 
-    def __init__(self, name: str, source: str, arguments: Sequence[Argument], real: str | None = None) -> None:
-        self.__name__, self.source, self.real = name, source, real
+    def __init__(
+        self, name: str, source: str, arguments: Sequence[Argument], multiply: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        self.__name__, self.source, self.multiply = name, source, tuple(multiply)
         self._arguments = tuple(arguments)
         self._call: Any = None  # not a cached property, which in Python 3.11 would let threads compile one by one
 
     def _compiled(self) -> Any:
         call = getattr(library(self.source), self.__name__)
-        first = [product(self.real)] if self.real else []
+        first = [_PRODUCTS[which](real) for which, real in self.multiply]
         call.argtypes = [*map(type, first), ctypes.c_ssize_t, *[ctypes.c_void_p] * len(self._arguments)]
         call.restype = None
         return functools.partial(call, *first)
@@ -67,7 +70,8 @@ def compile_together(functions: Iterable[CFunction]) -> None:
     """Compile functions side by side, before they are called. Raises `CompilerError`."""
     sources: dict[str, None] = {}
     for f in functions:
-        sources |= dict.fromkeys([f.source, *([_product_source(f.real)] if f.real else [])])
+        products = [_product_source(real) for which, real in f.multiply if which == "product"]
+        sources |= dict.fromkeys([f.source, *products])
     prepare(sources)
 
 
@@ -75,6 +79,23 @@ def compile_together(functions: Iterable[CFunction]) -> None:
 def product(real: str) -> Any:
     """The product of matrices of a type."""
     return library(_product_source(real)).product
+
+
+@functools.cache
+def gemm(real: str) -> Any:
+    """BLAS's product of matrices of a type, in the library that NumPy multiplies with; `None` if it isn't found."""
+    letter = {"float": "s", "double": "d"}[real]
+    try:
+        numpy = ctypes.CDLL(sys.modules["numpy._core._multiarray_umath"].__file__)  # and what it was linked with
+    except (KeyError, OSError):
+        return None
+    names = [name.format(letter) for name in _GEMM]
+    return next((getattr(numpy, name) for name in names if hasattr(numpy, name)), None)
+
+
+# With whole numbers of 64 bits: in NumPy's wheels, in OpenBLAS elsewhere, in macOS's Accelerate.
+_GEMM = ("scipy_cblas_{}gemm64_", "cblas_{}gemm64_", "cblas_{}gemm$NEWLAPACK$ILP64")
+_PRODUCTS = {"product": product, "gemm": gemm}
 
 
 def _product_source(real: str) -> str:

@@ -27,6 +27,13 @@ double fabs(double), floor(double), ceil(double), sqrt(double), exp2(double), lo
     void (*product)(ptrdiff_t rows, ptrdiff_t inner, ptrdiff_t columns, const real *x, ptrdiff_t x_row,              \
                     ptrdiff_t x_step, const real *w, real *out, ptrdiff_t out_row)
 
+/* A parameter: cblas_sgemm or cblas_dgemm, which is out [rows, columns] = x [rows, inner] w [inner, columns] for α = 1,
+   β = 0; x_row, w_row and out_row lead from a row to the next. */
+#define gemm_of(real)                                                                                                \
+    void (*gemm)(int order, int x_turned, int w_turned, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t inner, real alpha,    \
+                 const real *x, ptrdiff_t x_row, const real *w, ptrdiff_t w_row, real beta, real *out, ptrdiff_t out_row)
+enum { CblasRowMajor = 101, CblasNoTrans = 111 };
+
 /* A matrix [inner, columns] in panels of 64 bytes' columns, as product.c wants it; row and step lead from one to the next. */
 #define PACK(real)                                                                                                   \
     static inline void pack_##real(ptrdiff_t inner, ptrdiff_t columns, const real *from, ptrdiff_t row, ptrdiff_t step, \

@@ -24,6 +24,7 @@ from ..operands import Operands
 from ..split import pieces_of
 from ..step import Equation, Operand, Var
 from .arrays import AXES, Arrays, Place
+from .blas import gain_of_blas
 from .expressions import (
     MOVES,
     REDUCTIONS,
@@ -36,12 +37,13 @@ from .expressions import (
     stands_alone,
     template,
 )
-from .function import CFunction
-from .measure import blas_is_much_faster
+from .function import CFunction, gemm
 
 __all__ = ["loop_in_c"]
 
 _MOST = 500  # operations in a step: 5 to 50 ms of the compiler's time each
+_GAIN = 1.1  # as fast as that BLAS must be to be called in C
+_MUCH = 2.0  # where it can't be, the whole loop is left to NumPy: the rest of it is faster in C
 
 
 def loop_in_c(values: Operands, name: str) -> tuple[list[str], CFunction]:
@@ -82,6 +84,7 @@ class _Writer:
         self.arrays = Arrays(values)
         self.readers: dict[Var, list[Equation]] = {}
         self.real: str | None = None  # what products are of
+        self.multiply: dict[tuple[str, str], None] = {}  # the functions that multiply, and of what type
 
     def written(self) -> tuple[str, CFunction]:
         """The line of NumPy code that calls the loop, and its function."""
@@ -103,7 +106,8 @@ class _Writer:
             else:
                 body += self._reduction(part, **part.kwargs) if part.prim in REDUCTIONS else self._product(part)
         arguments = self.arrays.arguments()
-        function = CFunction(self.name, self._assembled(body), [form for _, form in arguments], self.real)
+        forms = [form for _, form in arguments]
+        function = CFunction(self.name, self._assembled(body), forms, [*self.multiply])
         names = [called for called, _ in arguments]
         self.values.unnamed = self._unnamed(set(names))
         return f"{self.values.names.thing(self.name, function)}({', '.join(['n', *names])})", function
@@ -297,15 +301,21 @@ class _Writer:
         look, out = (p.look.reshape(1, -1) if turned else p.look for p in (source, target))
         rows, x_row, x_step = _rows_of(look)
         _, out_row, out_step = _rows_of(out)
-        self._check_product(e, rows, inner, columns, out_step)
-        panels = self.arrays.panels(matrix, turned)
+        by_blas = not turned and x_step == out_step == 1 and self._is_for_blas(e, rows, inner, columns)
+        if not by_blas:
+            self._check_product(e, rows, inner, columns, out_step)
+        w = self.arrays.address(self._place_of(matrix), ()) if by_blas else self.arrays.panels(matrix, turned)
         left, to = (self.arrays.address(p, ()) for p in (source, target))
-        call = f"product({rows}, {inner}, {columns}, {left}, {x_row}, {x_step}, {panels}, {to}, {out_row});"
+        if by_blas:
+            plain = "CblasRowMajor, CblasNoTrans, CblasNoTrans"
+            call = f"gemm({plain}, {rows}, {columns}, {inner}, 1, {left}, {x_row}, {w}, {columns}, 0, {to}, {out_row});"
+        else:
+            call = f"product({rows}, {inner}, {columns}, {left}, {x_row}, {x_step}, {w}, {to}, {out_row});"
         return f"{call}  // {comment(e, self.values)}"
 
     def _product_of_any(self, e: Equation) -> list[str]:
         """The product of any two, matrix by matrix; the second one is put in panels first."""
-        places = [self.arrays.constant(a) if is_array(a) else self.arrays.place(a) for a in (*e.args, e.out)]
+        places = [self._place_of(a) for a in (*e.args, e.out)]
         x, y, out = (p.look for p in places)
         if y.ndim == 1:
             y, out = y[:, None], out[..., None]
@@ -330,10 +340,22 @@ class _Writer:
         ]
         return _nested(lengths, AXES, lines, None) if lengths else lines
 
+    def _place_of(self, a: Operand) -> Place:
+        return self.arrays.constant(a) if is_array(a) else self.arrays.place(a)
+
+    def _is_for_blas(self, e: Equation, rows: int, inner: int, columns: int) -> bool:
+        """Whether BLAS can be called, and is faster."""
+        dtype = e.out.dtype
+        if gemm(TYPES[dtype]) is None or gain_of_blas(rows, inner, columns, dtype) < _GAIN:
+            return False
+        self.multiply["gemm", TYPES[dtype]] = None
+        return True
+
     def _check_product(self, e: Equation, rows: int, inner: int, columns: int, out_step: int) -> None:
         if out_step != 1 and columns > 1:
             raise NotInCError("a row of a product's result is not in one piece")
-        if blas_is_much_faster(rows, inner, columns, e.out.dtype):
+        self.multiply["product", TYPES[e.out.dtype]] = None
+        if gain_of_blas(rows, inner, columns, e.out.dtype) > _MUCH:
             raise NotInCError(f"BLAS multiplies {[rows, inner]} by {[inner, columns]} in less than half the time")
 
     def _is_fixed_matrix(self, x: Operand) -> bool:
@@ -346,7 +368,7 @@ class _Writer:
 
     def _assembled(self, body: Sequence[str]) -> str:
         """The function's text: its parameters, and the loop over time around the body."""
-        multiply = [f"product_of({self.real})"] if self.real else []
+        multiply = [f"{which}_of({real})" for which, real in self.multiply]
         parameters = ", ".join(_in_one_piece(p) for p in (*multiply, "ptrdiff_t n", *self.arrays.parameters()))
         indent = " " * (len(self.name) + 6)
         head = textwrap.wrap(
