@@ -159,6 +159,26 @@ def test_comparisons_are_elementwise_and_hash_is_by_identity():
     assert hash(x) != hash(tg.tensor(x.data))
 
 
+@pytest.mark.parametrize("dtype", [bool, np.int64, np.uint8])
+def test_logical_operators_are_numpys(dtype):
+    x, y = np.array([0, 1, 1, 0], dtype), np.array([0, 0, 1, 1], dtype)
+    n, m = tg.tensor(x), tg.tensor(y)
+    for got, want in [(n & m, x & y), (n | y, x | y), (x ^ m, x ^ y), (~n, ~x), (True & n, True & x), (1 ^ n, 1 ^ x)]:
+        assert type(got) is np.ndarray
+        assert got.dtype == want.dtype
+        assert got.tolist() == want.tolist()
+
+
+@pytest.mark.parametrize(
+    ("symbol", "operation"),
+    [("&", lambda x: x & 1), ("|", lambda x: [True] | x), ("^", lambda x: 1 ^ x), ("~", lambda x: ~x)],
+)
+def test_real_numbers_have_no_logical_operators(symbol, operation):
+    with pytest.raises(TypeError) as raised:
+        operation(leaf([1.0, 2.0]))
+    assert str(raised.value) == f"{symbol}: want booleans or integers, got numbers of dtype float64"
+
+
 def test_names():
     x = leaf(1.0, name="x")
     x.name = "y"

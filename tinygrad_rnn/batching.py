@@ -6,7 +6,6 @@ broadcasting. `vmap` puts the two together.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -104,22 +103,6 @@ class Batched(Lifted):
         if isinstance(x, Lifted) or isinstance(y, Lifted):
             return Batched(innermost((x, y)).compare(op, x, y), level)
         return Batched(Tensor(op(*[a.value if isinstance(a, Tensor) else a for a in (x, y)])), level)
-
-    # What comparisons give can be combined, as boolean arrays can.
-
-    def __and__(self, other: Any) -> Any:
-        return self.compare(operator.and_, self, other)
-
-    def __or__(self, other: Any) -> Any:
-        return self.compare(operator.or_, self, other)
-
-    def __xor__(self, other: Any) -> Any:
-        return self.compare(operator.xor, self, other)
-
-    def __invert__(self) -> Any:
-        return self.compare(operator.ne, self, True)
-
-    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     @staticmethod
     def pull(outputs: Sequence[Tensor], cts: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor | None]:

@@ -56,11 +56,41 @@ def test_masks(name, backend):
     assert ("is compiled" in explained) == (name in COMPILED)
 
 
-@pytest.mark.parametrize("operation", [lambda n: n & 1, lambda n: 1 | n, lambda n: n ^ n, lambda n: ~n])
-def test_numbers_have_no_such_operators(operation):
-    for unroll in (False, True):
-        with pytest.raises(TypeError, match="operand type"):
-            tg.scan(lambda n, x: (operation(n), None), 3, None, 4, unroll=unroll)
+LOGICAL = {
+    "and": lambda n, x: n & x,
+    "or": lambda n, x: x | n,
+    "xor": lambda n, x: n ^ x,
+    "not": lambda n, x: ~n,
+    "a number": lambda n, x: n ^ 1,
+    "a number on the left": lambda n, x: 1 | n,
+    "an array on the left": lambda n, x: np.array([1, 0]) & n,
+}
+
+
+@pytest.mark.parametrize("backend", ["numpy", "c"])
+@pytest.mark.parametrize("dtype", [bool, np.int64, np.uint8])
+@pytest.mark.parametrize("name", LOGICAL)
+def test_logical_operators_of_a_carry(name, dtype, backend):
+    """Bit by bit of integers, as in NumPy, and not whether they are 0."""
+    carry, xs = np.array([1, 6], dtype), (np.arange(24).reshape(12, 2) % 7).astype(dtype)
+
+    def run(**options):
+        def cell(n, x):
+            out = LOGICAL[name](n, x)
+            return (out.astype(dtype) if isinstance(out, np.ndarray) else tg.astype(out, dtype)), (out, n)
+
+        with tg.scan_backend(backend):
+            last, ys = tg.scan(cell, carry, xs, **options)
+        return last.data, *(y.data for y in ys)
+
+    assert_equal(run(), run(unroll=True))
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+@pytest.mark.parametrize("name", [*LOGICAL][:-1])
+def test_real_numbers_have_no_logical_operators(name, unroll):
+    with pytest.raises(TypeError, match=r"[&|^~]: want booleans or integers, got numbers of dtype float64"):
+        tg.scan(lambda h, x: (LOGICAL[name](h, x), None), 0.5, np.ones(12), unroll=unroll)
 
 
 @pytest.mark.parametrize("name", ["any", "nowhere"])

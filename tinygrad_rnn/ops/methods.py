@@ -28,6 +28,10 @@ class Methods:
 
     if TYPE_CHECKING:
         value: Array
+
+        @property
+        def dtype(self) -> np.dtype[Any]: ...
+
         requires_grad: bool
 
         @property
@@ -113,6 +117,22 @@ class Methods:
 
     def __ne__(self, other: object) -> Any:
         return _compare(operator.ne, self, other)
+
+    # So do logical operations: of booleans, as in masks, and bit by bit of integers.
+
+    def __and__(self, other: ArrayLike) -> Any:
+        return _bitwise("&", operator.and_, self, other)
+
+    def __or__(self, other: ArrayLike) -> Any:
+        return _bitwise("|", operator.or_, self, other)
+
+    def __xor__(self, other: ArrayLike) -> Any:
+        return _bitwise("^", operator.xor, self, other)
+
+    def __invert__(self) -> Any:
+        return _bitwise("~", operator.xor, self, np.array(-1).astype(self.dtype))
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     __hash__ = object.__hash__  # by identity, as PyTorch's: a tensor can be a dictionary's key
 
@@ -334,6 +354,14 @@ def _compare(op: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
     if isinstance(x, Lifted) or isinstance(y, Lifted):
         return innermost((x, y)).compare(op, x, y)
     return op(x.value, y.value if isinstance(y, Tensor) else y)
+
+
+def _bitwise(symbol: str, op: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+    for a in (x, y):
+        dtype = a.dtype if isinstance(a, Tensor) else np.asarray(a).dtype
+        if dtype.kind not in "biu":
+            raise TypeError(f"{symbol}: want booleans or integers, got numbers of dtype {dtype}")
+    return _compare(op, x, y)
 
 
 def _number(t: Any, what: str) -> Any:

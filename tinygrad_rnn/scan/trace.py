@@ -164,24 +164,6 @@ class Traced(Lifted):
         ys, cs, xs = ([t.lowered() if isinstance(t, Traced) else t for t in ts] for ts in (outputs, cts, inputs))
         return pull(ys, cs, xs, record=True, free=False)
 
-    # What comparisons give can be combined, as boolean arrays can; other tensors have no such operators.
-
-    def __and__(self, other: Any) -> Any:
-        return self.compare(operator.and_, self, other) if self.dtype == bool else NotImplemented
-
-    def __or__(self, other: Any) -> Any:
-        return self.compare(operator.or_, self, other) if self.dtype == bool else NotImplemented
-
-    def __xor__(self, other: Any) -> Any:
-        return self.compare(operator.xor, self, other) if self.dtype == bool else NotImplemented
-
-    def __invert__(self) -> Any:
-        if self.dtype != bool:
-            raise TypeError(f"bad operand type for unary ~: a tensor of dtype {self.dtype}")
-        return self.compare(operator.ne, self, True)
-
-    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
-
 
 def _of(args: Sequence[Any]) -> Traced:
     traced = innermost(args)
