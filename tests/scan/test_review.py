@@ -575,3 +575,20 @@ def test_an_array_that_is_written_to_twice_in_each_step():
         return (cell, np.ones(3), np.ones((9, 3))), []
 
     both(make)
+
+
+@pytest.mark.parametrize("of", ["weight", "carry"])
+def test_more_operations_in_a_step_than_python_nests_calls(of):
+    def make():
+        W = leaf(np.eye(2) / 2)
+
+        def cell(h, x):
+            w = W
+            for _ in range(1200):
+                h, w = (h, w * 1.0001) if of == "weight" else (h * 1.0001, w)
+            h = tg.tanh(h @ w + x)
+            return h, h
+
+        return (cell, np.zeros(2), np.ones((9, 2))), [W]
+
+    both(make)

@@ -22,6 +22,7 @@ from .errors import UntraceableError
 from .form import Form, form, frozen
 from .loop import Loop
 from .reach import Reach
+from .same import equal, read_the_same
 from .step import Equation, Operand, Step, Var
 from .trace import Trace, Traced
 from .variables import name_inputs, name_results, named_after_variables
@@ -147,7 +148,7 @@ class _Capturing(Trace):
     def _array(self, array: Array) -> _Numbered:
         """An array, as it is now: the cell may go on to write to it."""
         var = self.known.get(id(array))
-        if var is None or not _equal(self.reals[var].value, array):
+        if var is None or not equal(self.reals[var].value, array):
             self.arrays.append(array)  # while it lives, no other has its id
             var = self._read(id(array), Tensor(np.array(array, order="K")))
         return var
@@ -343,7 +344,7 @@ def capture(loop: Loop, *, named: bool = False) -> Captured:
 
 def _why_not_the_same(first: Capture, second: Capture, reach: Reach, dice: list[Any], eras: int) -> str | None:
     """What the second run shows that the first doesn't: why the cell isn't one function of its arguments."""
-    if second.end is not first.end or not _all_same(first, second):
+    if second.end is not first.end or not read_the_same(first.outer, second.outer, first.since):
         return "the cell isn't the same function in each step: it has side effects, or draws random numbers"
     if dice != reach.random_states():
         return "the cell draws random numbers"
@@ -355,44 +356,3 @@ def _why_not_the_same(first: Capture, second: Capture, reach: Reach, dice: list[
 
 
 _CELLS = 100  # cells that share a structure and are remembered
-
-
-def _all_same(first: Capture, second: Capture) -> bool:
-    """Whether the cell has read the same in two steps: the same leaves, or what is made of them in the same way."""
-    known: dict[tuple[int, int], bool] = {}
-    return all(_same(a, b, first.since, known) for a, b in zip(first.outer, second.outer, strict=True))
-
-
-def _same(a: Tensor, b: Tensor, since: int, known: dict[tuple[int, int], bool]) -> bool:
-    if a.node is None or b.node is None:
-        return a.node is b.node and _equal(a.value, b.value)
-    return _same_node(a.node, b.node, since, known) and (a.value is b.value or _equal(a.value, b.value))
-
-
-def _same_node(a: Node | None, b: Node | None, since: int, known: dict[tuple[int, int], bool]) -> bool:
-    """Whether two nodes are one, or were made in the same way in the two steps: with the same derivative, then."""
-    if a is b:
-        return True
-    if a is None or b is None or a.index < since or a.plan is None or a.plan is not b.plan:
-        return False
-    key = (id(a), id(b))
-    if key not in known:
-        known[key] = False
-        saved = zip(a.saved or (), b.saved or (), strict=True)
-        known[key] = all(map(_equal_setting, *zip(*saved, strict=True))) if a.saved else True
-        parents = zip(a.parents, b.parents, strict=True)
-        known[key] = known[key] and all(_same_node(p, q, since, known) for p, q in parents)
-    return known[key]
-
-
-def _equal_setting(x: Any, y: Any) -> bool:
-    return _equal(x, y) if isinstance(x, np.ndarray) else bool(frozen(x) == frozen(y))
-
-
-def _equal(a: Any, b: Any) -> bool:
-    return (
-        isinstance(b, np.ndarray)
-        and a.shape == b.shape
-        and a.dtype == b.dtype
-        and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
-    )
