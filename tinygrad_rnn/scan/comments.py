@@ -44,10 +44,7 @@ class Formulas:
 
     def __init__(self, values: Operands) -> None:
         self.values = values
-        self.totals = {t.out: t for t in values.program.totals}
         self.depth = 0
-        self.once = {*self.totals, *(e.out for e in values.program.last)}
-        self.own = {e.out for e in (*values.program.once, *values.program.equations)} | self.once
 
     def of(self, e: Equation) -> tuple[str, int]:
         """The formula of an equation's result."""
@@ -86,8 +83,8 @@ class Formulas:
             if isinstance(x, np.ndarray):
                 return self.values.constant(x, ()), _ATOM
             return repr(x), _ATOM if isinstance(x, bool) or not x < 0 else _SUM
-        if x in self.totals and x.name is None:
-            return self.total(self.totals[x])
+        if x in self.values.totals and x.name is None:
+            return self.total(self.values.totals[x])
         is_named = x.name is not None or x in self.values.old or x in self.values.new
         if is_named or x.equation is None:
             return self.name(x), _ATOM
@@ -97,7 +94,7 @@ class Formulas:
             self.depth -= 1
             if len(found[0]) <= _LONG:
                 return found
-        return self.name(x) if x in self.own or x in self.values.names.of else "…", _ATOM
+        return self.name(x) if x in self.values.own or x in self.values.names.of else "…", _ATOM
 
     def name(self, v: Var) -> str:
         """A value's name, and the step."""
@@ -110,7 +107,7 @@ class Formulas:
         base = self._base(v)
         if base.endswith(PREVIOUS):
             return f"{base.removesuffix(PREVIOUS)}_{{t-1}}"
-        return base + ("_t" if level_of(v, values.levels) > ONCE and v not in self.once else "")
+        return base + ("_t" if level_of(v, values.levels) > ONCE and v not in values.at_the_end else "")
 
     def _base(self, v: Var) -> str:
         names = self.values.names

@@ -38,6 +38,9 @@ class Operands:
         self.old = {v: i for i, v in enumerate(self.step.carry)}
         self.new = {v: i for i, v in enumerate(self.step.new_carry)}
         self.in_loop = {e.out for e in program.loop}
+        self.totals = {t.out: t for t in program.totals}
+        self.at_the_end = {*self.totals, *(e.out for e in program.last)}  # of no step
+        self.own = {e.out for e in (*program.once, *program.equations)} | self.at_the_end  # not inputs
         self.state_names = {i: names(v) for i, v in enumerate(self.step.carry)}
         self.rows: dict[Any, tuple[str, str]] = {}  # what the loop goes through, row by row: its name, and what it is
         # What is the same in all steps, in the form that the loop wants it in: its name, and what it is.

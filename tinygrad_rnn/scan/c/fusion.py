@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -41,30 +42,38 @@ def fused(program: Sections) -> Sections:
 def _in_long_runs(equations: Sequence[Equation]) -> list[Equation]:
     """The same equations in an order in which those of one shape follow each other.
 
-    What stands alone comes as soon as it can; then what goes on with the run; then the first in the old order.
+    Views come as soon as they can, and what stands alone; then what goes on with the run; then the first in the old
+    order.
     """
-    waiting, missing = list(equations), {e.out for e in equations}
+    numbers = {e: k for k, e in enumerate(equations)}
+    made_here = {e.out for e in equations}
+    missing = {e: len(made_here.intersection(e.inputs)) for e in equations}
+    readers: dict[Var, list[Equation]] = {}
+    for e in equations:
+        for a in set(e.inputs):
+            readers.setdefault(a, []).append(e)
+    rank = {e: 0 if is_view(e) or pieces_of(e) else 1 if stands_alone(e) else 2 for e in equations}
+    ready = [[e for e in equations if not missing[e] and rank[e] == k] for k in range(3)]  # each in the old order
     order: list[Equation] = []
     shape: tuple[int, ...] | None = None
     made: set[Var] = set()  # in the current run, and views of that
 
-    def is_free(e: Equation) -> bool:
-        return is_view(e) or bool(pieces_of(e))
-
     def goes_on(e: Equation) -> bool:
         looks_elsewhere = any(a in made and is_view(a.equation) for a in e.inputs)
-        return not stands_alone(e) and e.out.shape == shape and not looks_elsewhere
+        return rank[e] == 2 and e.out.shape == shape and not looks_elsewhere
 
-    while waiting:
-        ready = [e for e in waiting if missing.isdisjoint(e.inputs)]
-        e = next(filter(is_free, ready), None) or next(filter(stands_alone, ready), None)
-        e = e or next(filter(goes_on, ready), ready[0])
-        if not is_free(e):
+    while any(ready):
+        candidates = next(filter(None, ready))
+        e = next(filter(goes_on, candidates), candidates[0])
+        if rank[e] > 0:
             made = made if goes_on(e) else set()
-            shape = None if stands_alone(e) else e.out.shape
-        if not is_free(e) or not made.isdisjoint(e.inputs):
+            shape = None if rank[e] == 1 else e.out.shape
+        if rank[e] > 0 or not made.isdisjoint(e.inputs):
             made.add(e.out)
         order.append(e)
-        waiting.remove(e)
-        missing.remove(e.out)
+        candidates.remove(e)
+        for reader in readers.get(e.out, ()):
+            missing[reader] -= 1
+            if not missing[reader]:
+                insort(ready[rank[reader]], reader, key=numbers.__getitem__)
     return order
