@@ -80,7 +80,8 @@ class Lowering:
 
     Args:
         numpy: the NumPy function that it is, which takes the array for the result as its last argument.
-        formula: the same function, and the same derivatives, in simpler operations; `NotImplemented` where it isn't.
+        formula: the same function, and the same derivatives, in simpler operations, with an absolute error of a unit in
+            the last place of 1; `NotImplemented` where it isn't.
         values: the same function in simpler operations, whose derivatives aren't to be used.
         unfused: like `values`, in more operations than pay where each is a call: for loops in C, where none is.
         algebra: its part in sums and products, which may be regrouped.

@@ -328,6 +328,47 @@ def test_products_by_blas(fast_blas, name):
         assert_equal(run(made, checkpoint=16).gradients, run(made).gradients)
 
 
+LOOKS = {
+    "rows flipped": lambda h: h[:, ::-1],
+    "all rows flipped": lambda h: h[::-1, ::-1],
+    "all flipped": lambda h: h[::-1, ::-1, ::-1],
+    "columns flipped": lambda h: h[..., ::-1],
+    "every other column": lambda h: tg.concatenate([h, h], -1)[..., ::2],
+    "half": lambda h: tg.concatenate([h, h], -1)[..., 2:6],
+    "turned": lambda h: tg.swapaxes(tg.concatenate([h, h[:, :1]], 1), 1, 2)[:, :3],
+    "one for all": lambda h: tg.broadcast_to(h[:1], h.shape),
+    "one row for all": lambda h: tg.broadcast_to(h[:, :1], h.shape),
+    "the first": lambda h: h[:1],
+    "a row": lambda h: h[0, :1],
+    "in one": lambda h: tg.reshape(h, (2, 3, 4))[:, ::2].sum(1, keepdims=True),
+}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("look", LOOKS)
+def test_blas_and_other_looks_at_a_state(fast_blas, look, turned):
+    """BLAS takes rows in their order, as far apart as they are long or farther, and else reads and writes nothing."""
+    rng = np.random.default_rng(0)
+    W, x = tg.tensor(rng.normal(size=(4, 4)), requires_grad=True), rng.normal(size=(5, 2, 3, 4))
+
+    def gradient(**options):
+        W.grad = None
+
+        def cell(h, x):
+            h = tg.tanh(LOOKS[look](h) @ (W.T if turned else W) + x)
+            return h, h
+
+        start = tg.tensor(x[0], requires_grad=True)
+        _, ys = tg.scan(cell, start, x, **options)
+        (ys * ys).sum().backward()
+        return ys.data, W.grad, start.grad
+
+    with in_c:
+        got = gradient()
+    for g, w in zip(got, gradient(unroll=True), strict=True):
+        assert_allclose(g, w, rtol=1e-12, atol=1e-13)
+
+
 def test_what_blas_in_c_does_not_do(fast_blas, monkeypatch):
     """The loop is left to NumPy, where BLAS can't be called in C: it isn't found, or both matrices change."""
     told = r"in NumPy: BLAS multiplies \[\d, \d\] by \[\d, \d\] in less than half the time"

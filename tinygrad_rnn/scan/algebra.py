@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..ops.elementwise import add, multiply, subtract
+from ..ops.elementwise import add, divide, multiply, subtract
 from ..ops.indexing import _getitem
 from ..ops.shapes import _concatenate, _reshape, _transpose
 from ..primitive import Part, Primitive
@@ -46,6 +46,7 @@ ONCE, EACH, PAST = 0, 1, 2
 
 _VOCABULARY: list[Any] = [add, multiply, subtract, _getitem, _concatenate, _reshape, _transpose]
 ADD, MULTIPLY, SUBTRACT, GETITEM, CONCATENATE, RESHAPE, TRANSPOSE = (f.primitive for f in _VOCABULARY)
+_ARITHMETIC = frozenset([*(f.primitive for f in _VOCABULARY), divide.primitive])  # type: ignore[attr-defined]
 
 
 class _Affine(NamedTuple):
@@ -60,8 +61,8 @@ class Rewriting(Trace):
     """Takes equations down in their rewritten form.
 
     `given` are the levels of the inputs. What a user wrote is rewritten faithfully: only what is added to a sum that
-    has no other use is added to its last term instead. (Else a compensated sum, for instance, would lose its
-    compensation.)
+    has no other use is added to its last term instead, and only where a term is made of products of matrices, which
+    add up in an order of their own. (Else a compensated sum, for instance, would lose its compensation.)
     """
 
     def __init__(self, given: Mapping[Var, int], *, faithful: bool = False) -> None:
@@ -69,6 +70,7 @@ class Rewriting(Trace):
         self.levels = dict(given)  # and those of what the equations here compute
         self.faithful = faithful
         self.passing: set[Var] = set()  # values that are used once
+        self._of_products: set[Var] = set()  # products of matrices, and what arithmetic makes of them
         self._known: dict[Hashable, Var] = {}
         self._affine: dict[Var, _Affine] = {}  # what values were made as
         self._pieces: dict[Var, list[tuple[Part, Operand]]] = {}
@@ -110,6 +112,9 @@ class Rewriting(Trace):
         if out is None:
             out = self._known[key] = super().equation(prim, args, kwargs)
             self.levels[out] = result_level(args, self.levels)
+            is_made_of_some = prim in _ARITHMETIC and any(isinstance(a, Var) and a in self._of_products for a in args)
+            if prim.lowering.scaled is not None or is_made_of_some:
+                self._of_products.add(out)
         return out
 
     # ---- sums and products
@@ -123,7 +128,9 @@ class Rewriting(Trace):
         if x.shape != shape or (self.faithful and x not in self.passing):
             return itself
         made = self._affine.get(x, itself)
-        return itself if self.faithful and made.scale is not None else made
+        if self.faithful and (made.scale is not None or x not in self._of_products):
+            return itself
+        return made
 
     def _from_affine(self, scale: Operand, atom: Var, shift: Operand) -> Var:
         """The value scale · atom + shift, in as few operations as will do; it is remembered as that."""

@@ -17,7 +17,8 @@ from .capture import Capture
 from .differentiate import Backward, backward_step, inputs_of
 from .emit import compile_loops
 from .operands import PREVIOUS
-from .rewrite import Way, expanded, rewritten
+from .rebuild import uses_of
+from .rewrite import expanded, rewritten, weighs_only
 from .slots import Slotted, slotted, with_common_factors
 from .split import COPY, is_view, split
 from .step import Equation, Step, Var
@@ -36,9 +37,6 @@ def _renew_lock() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
-_WAYS: dict[Language, Sequence[Way]] = {"numpy": ("formula", "values"), "c": ("formula", "values", "unfused")}
-
-
 # The inputs that need a gradient: of the carries, of the xs, of the constants.
 Wanted: TypeAlias = tuple[tuple[bool, ...], tuple[bool, ...], tuple[bool, ...]]
 
@@ -50,8 +48,11 @@ class LoopProgram:
         self.language = language
         step = captured.step()
         given = _input_levels(step)
-        step = expanded(rewritten(step, given, faithful=True), given, ["formula"])
-        step = rewritten(step, given, faithful=True)
+        step = rewritten(step, given, faithful=True, fewer_calls=language == "numpy")
+        if language == "numpy":
+            uses = uses_of(step)
+            step = expanded(step, given, ["formula"], but=lambda e: not weighs_only(e, uses))
+            step = rewritten(step, given, faithful=True, fewer_calls=True)
         self.step = _with_copied_views(step)
         self.levels = levels_of(self.step, given)
         self._derivatives: dict[Any, Derivative] = {}
@@ -65,7 +66,7 @@ class LoopProgram:
     @functools.cached_property
     def lowered(self) -> Slotted:
         """The step as it is emitted."""
-        step = expanded(self.step, self.levels, _WAYS[self.language])
+        step = _written_out(self.step, self.levels, self.language)
         return slotted(step, self.levels, {}) if self.language == "numpy" else Slotted(step, {}, {})
 
     def derivative(self, carry: tuple[bool, ...], xs: tuple[bool, ...], constants: tuple[bool, ...]) -> Derivative:
@@ -83,6 +84,15 @@ class LoopProgram:
     def is_in_c(self, wanted: Wanted | None) -> bool:
         """Whether a loop of the derivative by what is `wanted`, or of the forward, if nothing is, is in C."""
         return self.forward.emitted.in_c is not None if wanted is None else self.derivative(*wanted).is_in_c
+
+
+def _written_out(step: Step, given: dict[Var, int], language: Language) -> Step:
+    """The step in operations that are there, and cheap, in a language; `given` are the levels of its inputs."""
+    if language == "numpy":
+        return expanded(step, given, ["values"])
+    from .c import has_template
+
+    return expanded(expanded(step, given, ["unfused"]), given, ["values"], but=has_template)
 
 
 def _input_levels(step: Step) -> dict[Var, int]:
@@ -211,10 +221,10 @@ def _as_emitted(back: Backward, program: LoopProgram) -> tuple[Step, dict[Var, i
         return {v: level_of(v, back.levels) for v in _inputs(step)}
 
     fewer_calls = program.language == "numpy"
-    step = rewritten(back.step, input_levels(back.step), faithful=False)
+    step = rewritten(back.step, input_levels(back.step), faithful=False, fewer_calls=fewer_calls)
     step = with_common_factors(step, input_levels(step)) if fewer_calls else step
     step = _with_recomputed(step, program.step, program.levels)
-    step = expanded(step, input_levels(step), _WAYS[program.language])
+    step = _written_out(step, input_levels(step), program.language)
     if fewer_calls:
         read = set(_inputs(step))
         slots = {v: made for v, made in program.lowered.slots.items() if v in read}

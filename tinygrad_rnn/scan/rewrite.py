@@ -25,14 +25,15 @@ from .algebra import (
 from .form import frozen
 from .rebuild import Renewed, Replacement, Uses, cuts_of, joint_name, name_if_unnamed, rebuilt, uses_of
 from .scale import scalable, spreadable
+from .split import is_view
 from .step import Equation, Operand, Step, Var
 from .trace import Traced
 
-__all__ = ["expanded", "rewritten"]
+__all__ = ["expanded", "rewritten", "weighs_only"]
 
 
-def rewritten(step: Step, given: Mapping[Var, int], *, faithful: bool) -> Step:
-    """The step with its sums and products regrouped, and with one operation on what were operations on neighbours.
+def rewritten(step: Step, given: Mapping[Var, int], *, faithful: bool, fewer_calls: bool) -> Step:
+    """The step with its sums and products regrouped; with `fewer_calls`, operations on neighbours become one.
 
     `given` are the levels of its inputs, here as in what follows.
     """
@@ -40,7 +41,9 @@ def rewritten(step: Step, given: Mapping[Var, int], *, faithful: bool) -> Step:
     parted = 0
     while True:
         for find in (_neighbours, _shared_sum, spreadable, scalable):
-            found = find(step, given) if find is not _shared_sum or parted < _PARTED else None
+            if (find is _neighbours and not fewer_calls) or (find is _shared_sum and parted == _PARTED):
+                continue
+            found = find(step, given)
             if found is not None:
                 break
         else:
@@ -169,10 +172,12 @@ def _is_added_to(v: Var, uses: Uses, levels: Mapping[Var, int]) -> bool:
 Way: TypeAlias = Literal["formula", "values", "unfused"]  # of writing a primitive out: a field of its `Lowering`
 
 
-def expanded(step: Step, given: Mapping[Var, int], ways: Sequence[Way]) -> Step:
+def expanded(
+    step: Step, given: Mapping[Var, int], ways: Sequence[Way], but: Callable[[Equation], bool] = lambda e: False
+) -> Step:
     """The step with primitives written out in simpler operations, in the first of these ways that they have.
 
-    Their results stay the same.
+    Their results stay the same. Those equations stay as they are of which `but` says so.
     """
     levels, equations = dict(given), []
     for equation in step.equations:
@@ -181,13 +186,29 @@ def expanded(step: Step, given: Mapping[Var, int], ways: Sequence[Way]) -> Step:
         made = None
         for way in ways:
             formula = getattr(lowering, way)
-            if formula is not None and made is None:
+            if formula is not None and made is None and not but(equation):
                 made = _written_out(trace, formula, equation)
         if made is not None:
             levels.update(trace.levels)
         equations += [equation] if made is None else made
         levels[equation.out] = result_level(equation.args, levels)
     return replace(step, equations=equations)
+
+
+def weighs_only(e: Equation, uses: Uses) -> bool:
+    """Whether a result is only multiplied by other values, and added: an absolute error does no harm to it then."""
+    waiting = [e.out]
+    while waiting:
+        v = waiting.pop()
+        for u in uses.get(v, ()):
+            if u is None:
+                return False
+            others = [a for a in u.inputs if a is not v]
+            if is_view(u) or (u.prim.lowering.algebra in ("product", "negative") and not others):
+                waiting.append(u.out)
+            elif u.prim.lowering.algebra is None or not set(e.inputs).isdisjoint(others):
+                return False
+    return True
 
 
 def _written_out(trace: Rewriting, formula: Callable[..., Any], equation: Equation) -> list[Equation] | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...ops import erf, power, softplus, where
+from ...ops import erf, power, sigmoid, softplus, where
 from ...ops.indexing import _scatter
 from ...ops.reductions import _max, _mean, _min, _prod, _sum
 from ...ops.shapes import _broadcast_to, _reshape
@@ -25,6 +25,7 @@ __all__ = [
     "TYPES",
     "NotInCError",
     "dtype_of",
+    "has_template",
     "is_array",
     "is_fusible",
     "literal",
@@ -68,7 +69,7 @@ _LOGIC: dict[Any, str] = {
 
 # Functions of loop.h, and of the C library.
 _OWN: dict[Any, str] = {getattr(np, name): name for name in ("tanh", "exp", "expm1", "log", "log1p")}
-_OWN[softplus.primitive.forward] = "softplus"  # type: ignore[attr-defined]
+_OWN |= {f.primitive.forward: f.__name__ for f in (sigmoid, softplus)}  # type: ignore[attr-defined]
 _SAME = ("exp2", "log2", "log10", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "floor", "ceil")
 _LIBRARY: dict[Any, str] = {getattr(np, name): name for name in _SAME} | {np.absolute: "fabs"}
 _LIBRARY[erf.primitive.forward] = "erf"  # type: ignore[attr-defined]
@@ -118,10 +119,7 @@ def is_fusible(e: Equation) -> bool:
     """Whether it can be part of a fused loop, or needs none: a view, for instance."""
     if any(v.dtype not in TYPES for v in (e.out, *e.inputs)):
         return False
-    try:
-        return is_view(e) or bool(pieces_of(e)) or e.prim in MOVES or bool(template(e))
-    except NotInCError:
-        return False
+    return is_view(e) or bool(pieces_of(e)) or e.prim in MOVES or has_template(e)
 
 
 def is_array(x: Operand) -> bool:
@@ -138,6 +136,14 @@ def template(e: Equation) -> str:
     if dtype.kind == "f" and not any(dtype_of(a).kind == "f" for a in e.args):
         raise NotInCError(f"{e.prim.name} is of {', '.join(str(dtype_of(a)) for a in e.args)}")
     return known[function]
+
+
+def has_template(e: Equation) -> bool:
+    """Whether it is an elementwise function that there is in C."""
+    try:
+        return bool(template(e))
+    except NotInCError:
+        return False
 
 
 def dtype_of(x: Operand) -> np.dtype[Any]:

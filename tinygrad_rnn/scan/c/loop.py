@@ -301,7 +301,8 @@ class _Writer:
         look, out = (p.look.reshape(1, -1) if turned else p.look for p in (source, target))
         rows, x_row, x_step = _rows_of(look)
         _, out_row, out_step = _rows_of(out)
-        by_blas = not turned and x_step == out_step == 1 and self._is_for_blas(e, rows, inner, columns)
+        is_plain = not turned and x_step == out_step == 1 and x_row >= inner and out_row >= columns  # as BLAS wants it
+        by_blas = is_plain and self._is_for_blas(e, rows, inner, columns)
         if not by_blas:
             self._check_product(e, rows, inner, columns, out_step)
         w = self.arrays.address(self._place_of(matrix), ()) if by_blas else self.arrays.panels(matrix, turned)
