@@ -167,17 +167,18 @@ def test_a_cell_that_is_another_at_each_call(monkeypatch):
     assert ["run in C" in told(size) for size in (3, 4, 5, 6)] == [True, True, False, True]  # two, run ten times by now
 
 
+@pytest.mark.parametrize("first", [0.25, 2], ids=["real", "whole"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_number_that_is_another_at_each_call(dtype):
+def test_a_number_that_is_another_at_each_call(dtype, first):
     """It becomes an input of the program."""
     carry, xs = np.zeros(3, dtype), np.linspace(-1, 1, 60, dtype=dtype).reshape(20, 3)
     ends = []
 
     def annealed(by):
-        return lambda h, x: (tg.tanh(by * h + x) / (1.0 + by), 2.0 * h)
+        return lambda h, x: (tg.tanh(by * h + x) / (1.0 + by), (2.0 * h) ** by if type(by) is int else 2.0 * h)
 
     for k in range(12):
-        cell = annealed(0.25 + 0.01 * k)
+        cell = annealed(first * (k + 1))
         for wanted in (False, True):
             h0 = tg.tensor(carry, requires_grad=wanted)
             runs = []

@@ -381,8 +381,8 @@ def test_what_blas_in_c_does_not_do(fast_blas, monkeypatch):
 
 def test_the_gain_of_blas_is_measured_for_large_products():
     """It may be much faster where it has many threads, and is slower where it has one."""
-    assert gain_of_blas(8, 512, 512, np.dtype(np.float32)) > 0.1
-    assert gain_of_blas(8, 512, 512, np.dtype(np.float64)) > 0.1
+    assert gain_of_blas(8, 512, 512, np.dtype(np.float32)) > 0
+    assert gain_of_blas(8, 512, 512, np.dtype(np.float64)) > 0
     assert gain_of_blas(7, 512, 512, np.dtype(np.float32)) == 0
 
 
@@ -420,11 +420,18 @@ def test_what_is_not_in_c_is_the_program_in_numpy():
 
 
 def test_numbers_in_another_byte_order():
-    x = tg.asarray(np.random.default_rng(0).standard_normal((5, 3)).astype(">f8"))
+    x = np.random.default_rng(0).standard_normal((9, 3)).astype(">f8")
+    factor = np.full(3, 0.5, ">f8")
+
+    def results(**options):
+        last, ys = tg.scan(lambda c, x: (tg.tanh(c * factor + x), (c * x, x, factor)), x[0], x, **options)
+        return [last.numpy(), *(y.numpy() for y in ys)]
+
     with in_c:
-        got = tg.scan(lambda c, x: (tg.tanh(c * 0.5 + x), c * x), np.zeros(3), x)[1]
-    want = tg.scan(lambda c, x: (tg.tanh(c * 0.5 + x), c * x), np.zeros(3), x, unroll=True)[1]
-    assert_allclose(got.numpy(), want.numpy(), rtol=1e-14)
+        got = results()
+    for g, w in zip(got, results(unroll=True), strict=True):
+        assert g.dtype == w.dtype == np.float64
+        assert_allclose(g, w, rtol=1e-14)
 
 
 def test_threads():

@@ -592,3 +592,55 @@ def test_more_operations_in_a_step_than_python_nests_calls(of):
         return (cell, np.zeros(2), np.ones((9, 2))), [W]
 
     both(make)
+
+
+def _inner(start, xs, **options):
+    return tg.scan(lambda c, u: (tg.tanh(c + u), c * u), start, xs, **options)
+
+
+INSIDE = {
+    "over the weights": lambda h, x, W: tg.tanh(h + _inner(np.zeros(2), W)[0]),
+    "over the weights, step by step": lambda h, x, W: tg.tanh(h + _inner(np.zeros(2), W, unroll=True)[0]),
+    "over the weights, from the carry": lambda h, x, W: _inner(h, W)[0],
+    "from zeros": lambda h, x, W: _inner(np.zeros(2), tg.stack([h, x]))[0] @ W,
+    "in reverse": lambda h, x, W: tg.tanh(h + x + _inner(np.ones(2), W, reverse=True)[1][0]),
+    "with checkpoints": lambda h, x, W: tg.tanh(h + x + _inner(np.ones(2), W, checkpoint=1)[1][0]),
+    "a named constant": lambda h, x, W: tg.tanh(h @ W + x + tg.tensor([1.0, 2.0], name="shift")),
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_loops_and_constants_inside_a_cell(name):
+    def make():
+        W = leaf([[0.5, -0.25], [1.0, 0.75]])
+
+        def cell(h, x):
+            h = INSIDE[name](h, x, W)
+            return h, h
+
+        return (cell, leaf([0.5, 1.0]), XS), [W]
+
+    both(make)
+    (cell, *arguments), _ = make()
+    assert "is compiled" in tg.scan_program(cell, *arguments).explain()
+
+
+def test_a_constant_with_a_name_that_is_another_one_in_each_step():
+    """Also where the cell keeps what tells it where nobody sees that."""
+    for hide in (
+        lambda count: count,
+        lambda count: type("Hidden", (), {"__slots__": (), "step": staticmethod(count)})(),
+    ):
+
+        def make(hide=hide):
+            steps = iter(range(1000))
+            hidden = hide(lambda: next(steps))
+
+            def cell(h, x):
+                k = hidden() if callable(hidden) else hidden.step()
+                return h + tg.tensor(np.full(2, float(k // 3)), name="k"), h
+
+            return (cell, np.zeros(2), XS), []
+
+        for _ in range(3):
+            both(make)

@@ -134,14 +134,17 @@ def _as_array(what: str, data: ArrayLike | Tensor, dtype: DTypeLike | None) -> A
 
 
 def _type(what: str, dtype: DTypeLike | None, found: np.dtype[Any], *made_of: Any) -> np.dtype[Any]:
-    """The dtype asked for; else the one found, but the default for floats that are made of Python numbers."""
+    """The dtype asked for; else the one found, but the default for floats that are made of Python numbers.
+
+    Its bytes are in the machine's own order.
+    """
     if dtype is None:
         python_numbers = not any(isinstance(x, (np.ndarray, np.generic, Tensor)) for x in made_of)
-        return _default.get() if python_numbers and found == np.float64 else found
+        return _default.get() if python_numbers and found == np.float64 else found.newbyteorder("=")
     wanted = _dtype(what, dtype)
     if wanted.kind not in "fiub":
         raise TypeError(f"{what}: want a real number type, got dtype {wanted}")
-    return wanted
+    return wanted.newbyteorder("=")
 
 
 # ------------------------------------------------------------------------------------------------------ from a shape

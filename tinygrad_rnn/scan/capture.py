@@ -22,7 +22,7 @@ from .errors import UntraceableError
 from .form import Form, form, frozen
 from .loop import Loop
 from .reach import Reach
-from .same import equal, read_the_same
+from .same import equal, is_constant, read_the_same
 from .step import Equation, Operand, Step, Var
 from .trace import Trace, Traced
 from .variables import name_inputs, name_results, named_after_variables
@@ -162,7 +162,7 @@ class _Capturing(Trace):
             if type(a) is Traced and a.tracer is self:
                 operand: Any = a.symbol
                 ids.append(operand.number)
-            elif type(a) in _NUMBERS:
+            elif type(a) in _NUMBERS or type(a) is bool:
                 operand = a
                 ids.append((type(a), repr(a)))
             elif type(a) is Tensor and (operand := self.known.get(id(a.node))) is not None:
@@ -179,7 +179,7 @@ class _Capturing(Trace):
         state = self.state.next.get(key)
         if state is None:
             if (dtype := self._of_changing_numbers(prim, args)) is not None:
-                return self.apply(prim, [np.array(a, dtype) if type(a) is float else a for a in args], kwargs)
+                return self.apply(prim, [np.array(a, dtype) if type(a) in _NUMBERS else a for a in args], kwargs)
             state = self._new_state(key, prim, operands, kwargs)
         self.state = state
         self.count += 1
@@ -207,7 +207,7 @@ class _Capturing(Trace):
         """
         others = [a.dtype for a in args if isinstance(a, (Tensor, np.ndarray))]
         differentiable = set(map(callable, prim.rules))
-        if float not in map(type, args) or prim.kind != "elementwise" or len(differentiable) > 1 or not others:
+        if _NUMBERS.isdisjoint(map(type, args)) or prim.kind != "elementwise" or len(differentiable) > 1 or not others:
             return None
         numbers = self.state.numbers
         numbers[self.code] = numbers.get(self.code, 0) + 1
@@ -235,7 +235,7 @@ def _require_derivatives(prim: Primitive, operands: Sequence[Operand]) -> None:
             raise UntraceableError(f"{prim.name} has no derivative by one of its arguments")
 
 
-_NUMBERS = frozenset({float, int, bool})
+_NUMBERS = frozenset({float, int})
 _SEVERAL = 3  # Python numbers of a cell in one place that are part of its programs
 _recording = grad_enabled.stack
 
@@ -325,7 +325,8 @@ def capture(loop: Loop, *, named: bool = False) -> Captured:
     if dice != reach.random_states():
         return Captured(first, "the cell draws random numbers", [first])
     cell = (code, reach.settings)
-    loose = any(t.node is None for t in first.outer)  # arrays of which nobody knows whence they came
+    # Arrays of which nobody knows whence they came.
+    loose = any(is_constant(n := t.node) and (n is None or n.index >= first.since) for t in first.outer)
     if not named and not loose and cell in first.end.seen and reach.is_unchanged():
         return Captured(first, None, [first])
     with named_after_variables(None if first.end.programs and not named else code):

@@ -16,7 +16,7 @@ from .errors import CompilerError
 __all__ = ["chosen", "decided", "give_up"]
 
 _WORTH_IT = 8  # steps: what a shorter loop saves doesn't repay the compiler
-_ANYHOW = 32  # structures of one cell that are compiled in C, however seldom they are run
+_ANYHOW = 8  # structures of one cell that are compiled in C, however seldom they are run
 _RUNS = 50  # how often those of a cell that has more must have been run, on average
 
 

@@ -21,6 +21,7 @@ from .choice import decided, give_up
 from .cotangents import NO_VALUE, Cotangents
 from .errors import CompilerError, UntraceableError
 from .loop import Loop, described
+from .same import equal
 from .step import Step, Var
 
 if TYPE_CHECKING:
@@ -183,6 +184,18 @@ class _Run:
             self.outputs = [*ran.carry, *(ran.all(y, self.length) for y in derivative.forward.step.ys)]
         else:
             self.outputs = self._run_in_segments(carry, -(-checkpoint // derivative.block) * derivative.block)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same loop over the same numbers."""
+        return (
+            isinstance(other, _Run)
+            and self.derivative is other.derivative
+            and (self.length, self.reverse) == (other.length, other.reverse)
+            and len(self.segments) == len(other.segments)
+            and all(map(equal, self.values, other.values))
+        )
+
+    __hash__ = object.__hash__
 
     def _run_in_segments(self, carry: list[Array], k: int) -> list[Array]:
         """The last carry and the ys, with the carry kept at every k-th step only."""

@@ -10,7 +10,7 @@ import numpy as np
 from ..tape import Node, Tensor
 from .form import frozen
 
-__all__ = ["equal", "read_the_same"]
+__all__ = ["equal", "is_constant", "read_the_same"]
 
 
 def read_the_same(first: Sequence[Tensor], second: Sequence[Tensor], since: int) -> bool:
@@ -26,11 +26,18 @@ def read_the_same(first: Sequence[Tensor], second: Sequence[Tensor], since: int)
         a, b = waiting.pop()
         if a is b or (id(a), id(b)) in seen:
             continue
+        if is_constant(a) and is_constant(b):
+            continue
         if a is None or b is None or a.index < since or not _made_alike(a, b):
             return False
         seen.add((id(a), id(b)))
         waiting += zip(a.parents, b.parents, strict=True)
     return True
+
+
+def is_constant(node: Node | None) -> bool:
+    """Whether it is a tensor's that nothing was computed for, and that needs no gradient."""
+    return node is None or (node.plan is None and not node.needs_grad)
 
 
 def _made_alike(a: Node, b: Node) -> bool:
