@@ -141,6 +141,45 @@ def test_no_steps_at_all(name):
     assert not any(np.any(g) for g in leaves(compiled.gradients["parameters"]))
 
 
+@pytest.mark.parametrize("unroll", [False, True])
+def test_the_gradients_of_no_steps_are_zero(unroll):
+    """There, for whoever goes on with them, and in each mode."""
+    W, h0, xs = (tg.tensor(a, requires_grad=True) for a in (np.eye(3), np.array([-0.0, 1.0, 2.0]), np.zeros((0, 3))))
+    looked_at = []
+
+    def cell(h, x):
+        h = tg.tanh(h @ W + x)
+        looked_at.append(isinstance(x.shape, tuple))
+        return h, {"divided": x / h, "inverse": tg.linalg.inv(tg.ones((3, 3)) * x), "count": np.array([1])}
+
+    with np.errstate(all="raise"):
+        h, ys = tg.scan(cell, h0, xs, unroll=unroll)
+    assert looked_at == [True]
+    assert {k: (y.shape, y.dtype) for k, y in ys.items()} == {
+        "divided": ((0, 3), np.float64),
+        "inverse": ((0, 3, 3), np.float64),
+        "count": ((0, 1), np.int64),
+    }
+    assert h.data.tobytes() == h0.data.tobytes()
+    (ys["divided"].sum() + ys["inverse"].sum()).backward(retain_graph=True)
+    assert [a.tolist() for a in (W.grad, h0.grad, xs.grad)] == [np.zeros((3, 3)).tolist(), [0, 0, 0], []]
+    h.sum().backward()
+    assert [a.tolist() for a in (W.grad, h0.grad)] == [np.zeros((3, 3)).tolist(), [1, 1, 1]]
+
+    def last(h):
+        return tg.scan(cell, h, xs, unroll=unroll)[0]
+
+    assert tg.jvp(last, (np.ones(3),), (2 * np.ones(3),))[1].tolist() == [2, 2, 2]
+    assert tg.hessian(lambda h: (last(h) ** 2).sum())(np.ones(3)).tolist() == (2 * np.eye(3)).tolist()
+    assert tg.vmap(last)(np.ones((2, 3))).tolist() == np.ones((2, 3)).tolist()
+
+
+def test_a_loop_of_no_steps_whose_cell_reads_numbers():
+    assert tg.scan(lambda h, x: (h * x.item(), h), 1.5, np.zeros(0))[0].item() == 1.5
+    with pytest.raises(ValueError, match=r"carry must keep its shape from step to step; it goes from \(3,\) to \(1,\)"):
+        tg.scan(lambda h, x: (h[:1], None), np.ones(3), np.zeros((0, 3)))
+
+
 GRAD_INSIDE_NO_GRAD = pytest.mark.xfail(
     strict=True, reason="tg.grad by a tensor that needs a gradient raises inside no_grad, in a loop or not"
 )

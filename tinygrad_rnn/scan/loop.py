@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ops import asarray, get_default_dtype
 from ..ops.creation import argument, flags_checked
-from ..tape import Tensor, no_grad
+from ..tape import Tensor
 from ..tree import NestingError, flatten, kind, map_leaves, map_places
 from .form import Form
 
@@ -112,13 +112,6 @@ class Loop:
         else:
             self.nest_y = map_leaves(lambda _: 0, y)
         self.taken += 1
-
-    def no_ys(self) -> Any:
-        """The ys of no step at all: what one step would give, on zeros, says their shapes and dtypes."""
-        with no_grad():
-            zeros = map_leaves(lambda x: asarray(np.zeros(x.shape[1:], x.dtype)), self.xs)
-            _, y = self.step(map_leaves(lambda c: c.detach(), self.carry), zeros)
-        return map_leaves(lambda leaf: asarray(np.zeros((0, *leaf.shape), leaf.dtype)), y)
 
     def parameter_names(self) -> tuple[str, str]:
         """What the cell calls its carry and its input."""

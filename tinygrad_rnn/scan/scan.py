@@ -15,6 +15,7 @@ from .capture import capture
 from .compiled import compiled
 from .errors import UntraceableError
 from .loop import Loop
+from .no_steps import no_steps
 from .unrolled import unrolled
 
 __all__ = ["scan"]
@@ -41,7 +42,7 @@ def scan(
             the same shapes and dtypes. It must do the same in each step: draw random masks outside and give them as xs.
         carry: the carry before the first step: a tensor, or nested tuples, lists and dictionaries of them.
         xs: the inputs, nested likewise, each with a first axis of T steps; `None` if there are none.
-        length: T, for a loop without xs.
+        length: T, for a loop without xs. A loop of no steps gives the carry back, and gradients of zero.
         reverse: go from the last step to the first; y_t still belongs to x_t.
         unroll: put each step's operations on the tape one by one, to be drawn, explained and watched.
         checkpoint: keep the carry of every k-th step only (k rounded up to whole blocks of steps; √T for "sqrt") and
@@ -66,6 +67,8 @@ def scan(
     flags_checked("scan", unroll=unroll)
     loop = Loop(cell, carry, xs, length, reverse)
     every = _checkpoint(checkpoint, loop.length)
+    if loop.length == 0:
+        return no_steps(loop)
     if unroll or why_unrolled(loop) is not None:
         return unrolled(loop)
     captured = capture(loop)

@@ -41,7 +41,7 @@ def unrolled(loop: Loop, done: Sequence[Capture] = ()) -> tuple[Any, Any]:
             _name(carry, carry_name, t)
             _name(y, "y", t)
             ys[i] = y
-    return carry, loop.no_ys() if not ys else map_places(_stacked, ys[0], "y", *ys[1:])
+    return carry, map_places(_stacked, ys[0], "y", *ys[1:])
 
 
 def _stacked(place: str, *steps: Tensor) -> Tensor:
