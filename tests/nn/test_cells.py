@@ -119,14 +119,14 @@ def test_parameters_are_named_shaped_and_drawn_as_pytorchs(make):
 def test_errors_of_shape(make):
     cell, name = make(3, 2), make.__name__
     for x in (np.ones(2), np.ones((4, 2)), np.ones((1, 4, 3)), 1.0):
-        with pytest.raises(ValueError, match=re.escape(f"{name}: x must have shape [B, 3] or [3], got ")):
+        with pytest.raises(ValueError, match=re.escape(f"{name}: input must have shape [B, 3] or [3], got ")):
             cell(x)
     for x, h in [((4, 3), (1, 2)), ((4, 3), (2,)), ((3,), (4, 2)), ((4, 3), (4, 3))]:
         want = [*x[:-1], 2]
         for wrong in ("h", "c") if make is nn.LSTMCell else ("h",):
             good, bad = np.ones(want), np.ones(h)
             state = {"h": (bad, good), "c": (good, bad)}[wrong] if make is nn.LSTMCell else bad
-            message = f"{name}: {wrong} must have shape {want} for x of shape {x}, got {h}"
+            message = f"{name}: {wrong} must have shape {want} for input of shape {x}, got {h}"
             with pytest.raises(ValueError, match=re.escape(message)):
                 cell(np.ones(x), state)
 
@@ -134,9 +134,9 @@ def test_errors_of_shape(make):
 def test_other_errors():
     with pytest.raises(ValueError, match="RNNCell: nonlinearity must be 'tanh' or 'relu', got 'sigmoid'"):
         nn.RNNCell(3, 2, nonlinearity="sigmoid")
-    with pytest.raises(TypeError, match=re.escape("LSTMCell: state must be a pair (h, c), got ndarray")):
+    with pytest.raises(TypeError, match=re.escape("LSTMCell: hx must be a pair (h, c), got ndarray")):
         nn.LSTMCell(3, 2)(np.ones(3), np.ones(2))
-    with pytest.raises(TypeError, match=re.escape("LSTMCell: state must be a pair (h, c), got 3 of them")):
+    with pytest.raises(TypeError, match=re.escape("LSTMCell: hx must be a pair (h, c), got 3 of them")):
         nn.LSTMCell(3, 2)(np.ones(3), (np.ones(2),) * 3)
 
 

@@ -116,8 +116,7 @@ def test_what_draws_the_parameters(make):
     ],
 )
 def test_an_input_of_no_real_numbers(make, x, kind, what):
-    name = "xs" if make in (nn.RNN, nn.LSTM, nn.GRU) else "x"
-    with pytest.raises(kind, match=re.escape(f"{make.__name__}: {name} must {what}")):
+    with pytest.raises(kind, match=re.escape(f"{make.__name__}: input must {what}")):
         make(3, 2)(x)
 
 
@@ -130,9 +129,70 @@ def test_an_input_of_no_real_numbers(make, x, kind, what):
 def test_a_state_of_no_real_numbers(make, state, got):
     message = f"h must be real numbers, got {got}"
     if make in (nn.LSTM, nn.LSTMCell):
-        message = "state must be a pair (h, c), got" if got != "(None, None)" else "h must be real numbers, got None"
+        message = "hx must be a pair (h, c), got" if got != "(None, None)" else "h must be real numbers, got None"
     with pytest.raises(TypeError, match=re.escape(f"{make.__name__}: {message}")):
         make(3, 2)(np.ones((4, 3)), state)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_calls_arguments_have_pytorchs_names(make):
+    layer, xs = make(3, 2, rng=0), rng.normal(size=(4, 3))
+    if make is nn.Linear:
+        assert_array_equal(layer(input=xs).data, layer(xs).data)
+        return
+    state = rng.normal(size=(1 if make in (nn.RNN, nn.LSTM, nn.GRU) else 4, 2))
+    hx = (state, state) if make in (nn.LSTM, nn.LSTMCell) else state
+    for got, want in zip(layer(input=xs, hx=hx), layer(xs, hx), strict=True):
+        assert_array_equal(tg.stack(got).data, tg.stack(want).data)
+
+
+# -------------------------------------------------------------------------------------- what they are, and say they are
+
+ATTRIBUTES = ["in_features", "out_features", "input_size", "hidden_size", "num_layers", "nonlinearity", "bias"]
+ATTRIBUTES += ["batch_first", "dropout", "bidirectional", "proj_size"]
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "text"),
+    [
+        (nn.Linear, (3, 4), "Linear(in_features=3, out_features=4, bias=True)"),
+        (nn.Linear, (3, 4, False), "Linear(in_features=3, out_features=4, bias=False)"),
+        (nn.RNN, (3, 4, 1, "relu", False), "RNN(3, 4, nonlinearity='relu', bias=False)"),
+        (nn.RNN, (3, 4, 2, "tanh", True, True), "RNN(3, 4, num_layers=2, batch_first=True)"),
+        (nn.LSTM, (3, 4, 2, True, False, 0.25, True), "LSTM(3, 4, num_layers=2, dropout=0.25, bidirectional=True)"),
+        (nn.LSTM, (3, 4, 1, True, False, 0.0, False, 2), "LSTM(3, 4, proj_size=2)"),
+        (nn.GRU, (3, 4, 1, False, False, 0.0, True), "GRU(3, 4, bias=False, bidirectional=True)"),
+        (nn.RNNCell, (3, 4, False, "relu"), "RNNCell(3, 4, nonlinearity='relu', bias=False)"),
+        (nn.LSTMCell, (3, 4, False), "LSTMCell(3, 4, bias=False)"),
+        *[(make, (3, 4), f"{make.__name__}(3, 4)") for make in MAKERS[1:]],
+    ],
+)
+def test_arguments_by_position_attributes_and_repr(make, arguments, text):
+    ours = make(*arguments)
+    assert repr(ours) == text
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: the comparison with it is skipped")
+    theirs = getattr(torch.nn, make.__name__)(*arguments)
+    shapes = {name: tuple(p.shape) for name, p in theirs.named_parameters()}
+    assert {name: p.shape for name, p in ours.named_parameters()} == shapes
+    present = {name for name in ATTRIBUTES if hasattr(theirs, name)} - ({"bias"} if make is nn.Linear else set())
+    assert {name: getattr(ours, name) for name in present} == {name: getattr(theirs, name) for name in present}
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (nn.RNN, {"layer_norm": True}),
+        (nn.LSTM, {"residual": True, "recurrent_dropout": 0.5, "forget_bias": 1.0}),
+        (nn.LSTMCell, {"proj_size": 2}),
+        (nn.GRUCell, {"reset_after": False}),
+    ],
+)
+def test_repr_has_our_own_options(make, options):
+    told = "".join(f", {name}={value!r}" for name, value in options.items())
+    assert repr(make(3, 4, rng=0, dtype=np.float32, **options)) == f"{make.__name__}(3, 4{told})"
+
+
+# ------------------------------------------------------------------------------------------------------------ compiled
 
 
 @pytest.mark.parametrize("options", [{}, {"layer_norm": True}, {"bias": False}], ids=str)

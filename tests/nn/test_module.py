@@ -126,6 +126,36 @@ def test_a_module_without_forward():
         Empty()(1)
 
 
+def test_repr_shows_the_modules_inside():
+    model = Model()
+    assert (
+        repr(model)
+        == """\
+Model(
+  (first): Block(
+    (inner): Linear(in_features=2, out_features=2, bias=True)
+  )
+  (layers.0): Block(
+    (inner): Linear(in_features=2, out_features=2, bias=True)
+  )
+  (layers.1): Linear(in_features=2, out_features=1, bias=False)
+)"""
+    )
+    model.first.parent = model
+    assert "    (parent): ..." in repr(model).splitlines()
+
+
+def test_repr_with_words_of_its_own():
+    class Scale(nn.Module):
+        def extra_repr(self):
+            return "by=2"
+
+    scale = Scale()
+    assert repr(scale) == "Scale(by=2)"
+    scale.next = Scale()
+    assert repr(scale) == "Scale(\n  by=2\n  (next): Scale(by=2)\n)"
+
+
 def test_zero_grad():
     model = Model()
     model(np.ones(2)).sum().backward()

@@ -502,27 +502,28 @@ def test_errors_of_shape(kind):
     layer, turned = KINDS[kind](3, 2), KINDS[kind](3, 2, batch_first=True)
     for xs in (np.ones((4, 2)), np.ones((4, 2, 2)), np.ones(3), np.ones((1, 4, 2, 3)), 1.0):
         for made, first in ((layer, "[T, B, 3]"), (turned, "[B, T, 3]")):
-            message = f"{kind}: xs must have shape {first} or [T, 3], got {np.shape(xs)}"
+            message = f"{kind}: input must have shape {first} or [T, 3], got {np.shape(xs)}"
             with pytest.raises(ValueError, match=re.escape(message)):
                 made(xs)
     for h in ((1, 2), (4, 2), (1, 1, 2), (1, 4, 3), (2, 4, 2)):
         state = (np.ones(h), np.ones((1, 4, 2))) if kind == "LSTM" else np.ones(h)
-        message = f"{kind}: h must have shape [1, 4, 2] for xs of shape (5, 4, 3), got {h}"
-        with pytest.raises(ValueError, match=re.escape(message)):
-            layer(np.ones((5, 4, 3)), state)
+        message = f"{kind}: h must have shape [1, 4, 2] for input of shape "
+        for made, shape in ((layer, (5, 4, 3)), (turned, (4, 5, 3))):
+            with pytest.raises(ValueError, match=re.escape(f"{message}{shape}, got {h}")):
+                made(np.ones(shape), state)
 
 
 def test_errors_of_an_lstms_state():
     layer, xs = nn.LSTM(3, 4, 2, proj_size=2), np.ones((5, 3))
     with pytest.raises(
-        ValueError, match=re.escape("LSTM: c must have shape [2, 4] for xs of shape (5, 3), got (2, 2)")
+        ValueError, match=re.escape("LSTM: c must have shape [2, 4] for input of shape (5, 3), got (2, 2)")
     ):
         layer(xs, (np.ones((2, 2)), np.ones((2, 2))))
     with pytest.raises(
-        ValueError, match=re.escape("LSTM: h must have shape [2, 2] for xs of shape (5, 3), got (2, 4)")
+        ValueError, match=re.escape("LSTM: h must have shape [2, 2] for input of shape (5, 3), got (2, 4)")
     ):
         layer(xs, (np.ones((2, 4)), np.ones((2, 4))))
-    with pytest.raises(TypeError, match=re.escape("LSTM: state must be a pair (h, c), got ndarray")):
+    with pytest.raises(TypeError, match=re.escape("LSTM: hx must be a pair (h, c), got ndarray")):
         layer(xs, np.ones((2, 2)))
 
 
@@ -536,8 +537,10 @@ def test_errors_of_an_lstms_state():
         (nn.LSTM, {"recurrent_dropout": -1}, "LSTM: recurrent_dropout must be a number in 0 … 1, got -1"),
         (nn.LSTM, {"dropout": "x"}, "LSTM: dropout must be a number in 0 … 1, got 'x'"),
         (nn.GRU, {"num_layers": True}, "GRU: num_layers must be a positive whole number, got True"),
-        (nn.LSTM, {"forget_bias": "1"}, "LSTM: forget_bias must be a number, got '1'"),
-        (nn.LSTMCell, {"forget_bias": True}, "LSTMCell: forget_bias must be a number, got True"),
+        (nn.LSTM, {"forget_bias": "1"}, "LSTM: forget_bias must be a finite number, got '1'"),
+        (nn.LSTMCell, {"forget_bias": True}, "LSTMCell: forget_bias must be a finite number, got True"),
+        (nn.LSTM, {"forget_bias": np.nan}, "LSTM: forget_bias must be a finite number, got nan"),
+        (nn.LSTMCell, {"forget_bias": -np.inf}, "LSTMCell: forget_bias must be a finite number, got -inf"),
         (nn.LSTM, {"proj_size": True}, "LSTM: proj_size must be a whole number below hidden_size=4, got True"),
         (nn.LSTM, {"proj_size": 4}, "LSTM: proj_size must be a whole number below hidden_size=4, got 4"),
         (nn.LSTMCell, {"proj_size": -1}, "LSTMCell: proj_size must be a whole number below hidden_size=4, got -1"),
@@ -580,9 +583,15 @@ def test_numbers_and_flags_of_numpy():
     assert_array_equal(ys.data, want.data)
 
 
-def test_python_s_complaints_about_positions_speak_of_the_public_class():
+def test_python_s_complaints_about_positions_speak_of_no_private_class():
     with pytest.raises(TypeError, match=r"^RNN\.__init__\(\) takes from 3 to 9 positional arguments"):
         nn.RNN(3, 4, 1, "tanh", True, False, 0.0, False, 1)
+    with pytest.raises(TypeError, match=r"^RecurrentLayer\.__init__\(\) takes from 3 to 9 positional arguments"):
+        nn.LSTM(3, 4, 1, True, False, 0.0, False, 2, 1)
+    with pytest.raises(TypeError, match=r"^RecurrentCell\.__init__\(\) takes from 3 to 4 positional arguments"):
+        nn.GRUCell(3, 4, True, 1)
+    with pytest.raises(TypeError, match=r"^GRU: there is no argument 'proj_size'"):
+        nn.GRU(3, 4, 1, True, False, 0.0, False, 2)
 
 
 def test_an_rng_of_a_call_that_is_none():
@@ -597,6 +606,7 @@ def test_an_rng_of_a_call_that_is_none():
         (nn.GRU, "nonlinearity", "layer_norm, reset_after"),
         (nn.LSTM, "reset_after", "layer_norm, proj_size, forget_bias"),
         (nn.GRUCell, "num_layers", "layer_norm, reset_after"),
+        (nn.RNNCell, "device", "layer_norm, nonlinearity"),
     ],
 )
 def test_arguments_that_there_are_not(make, name, own):

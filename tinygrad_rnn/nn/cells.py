@@ -16,7 +16,7 @@ from .steps import GRUStep, LSTMStep, Nonlinearity, RNNStep
 __all__ = ["GRUCell", "LSTMCell", "RNNCell"]
 
 
-class _Cell(Recurrent):
+class RecurrentCell(Recurrent):
     def __init__(
         self,
         input_size: int,
@@ -30,19 +30,19 @@ class _Cell(Recurrent):
         super().__init__(input_size, hidden_size, bias, options)
         self._make_weights("", input_size, dtype, generator(self.step.what, rng).numpy)
 
-    def forward(self, x: ArrayLike, state: Any = None) -> Any:
-        """The next state; it is zeros if none is given."""
-        x = argument(self.step.what, "x", x)
+    def forward(self, input: ArrayLike, hx: Any = None) -> Any:  # noqa: A002 (PyTorch's name)
+        """The next state, of an input and a state: zeros if none is given."""
+        x = argument(self.step.what, "input", input)
         if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
             raise ValueError(
-                f"{self.step.what}: x must have shape [B, {self.input_size}] or [{self.input_size}], got {x.shape}"
+                f"{self.step.what}: input must have shape [B, {self.input_size}] or [{self.input_size}], got {x.shape}"
             )
         w, lead = self._weights(""), x.shape[:-1]
-        old = self._zeros(lead, w.weight_hh.dtype) if state is None else self._states(state, lead, "x", x)
+        old = self._zeros(lead, w.weight_hh.dtype) if hx is None else self._states(hx, lead, x.shape)
         return self.step(w, x, self.step.state(old))[0]
 
 
-class RNNCell(_Cell):
+class RNNCell(RecurrentCell):
     """h' = tanh(x W_ihᵀ + b_ih + h W_hhᵀ + b_hh), one step (Elman 1990; PyTorch's `RNNCell`).
 
     `weight_ih` [H, I], `weight_hh` [H, H], `bias_ih` and `bias_hh` [H] start from U(−1/√H, 1/√H). Input [B, I] or [I],
@@ -57,7 +57,7 @@ class RNNCell(_Cell):
         super().__init__(input_size, hidden_size, bias, nonlinearity=nonlinearity, **options)
 
 
-class LSTMCell(_Cell):
+class LSTMCell(RecurrentCell):
     """c' = f ⊙ c + i ⊙ g,  h' = o ⊙ tanh(c'), one step (Hochreiter & Schmidhuber 1997; PyTorch's `LSTMCell`), where
 
         i = σ(x W_iiᵀ + b_ii + h W_hiᵀ + b_hi)        f = σ(x W_ifᵀ + b_if + h W_hfᵀ + b_hf)
@@ -76,7 +76,7 @@ class LSTMCell(_Cell):
     kind = LSTMStep
 
 
-class GRUCell(_Cell):
+class GRUCell(RecurrentCell):
     """h' = (1 − z) ⊙ n + z ⊙ h, one step (Cho et al. 2014, the reset after the product; PyTorch's `GRUCell`), where
 
         r = σ(x W_irᵀ + b_ir + h W_hrᵀ + b_hr)        z = σ(x W_izᵀ + b_iz + h W_hzᵀ + b_hz)

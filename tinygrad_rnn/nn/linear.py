@@ -38,6 +38,10 @@ class Linear(Module):
         self.weight = uniform((out_features, in_features), bound, draws, dtype)
         self.bias = uniform((out_features,), bound, draws, dtype) if bias else None
 
-    def forward(self, x: ArrayLike) -> Tensor:
+    def forward(self, input: ArrayLike) -> Tensor:  # noqa: A002 (PyTorch's name)
         """x Wᵀ + b."""
-        return linear(argument("Linear", "x", x), self.weight, self.bias)
+        return linear(argument("Linear", "input", input), self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """The arguments, as in PyTorch's `repr`."""
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"

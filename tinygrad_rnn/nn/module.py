@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from reprlib import recursive_repr
+from textwrap import indent
 from typing import Any
 
 from ..ops.creation import flags_checked
@@ -53,6 +55,18 @@ class Module:
             object.__setattr__(value, "_name", name)
         object.__setattr__(self, name, value)
 
+    def extra_repr(self) -> str:
+        """What the module's `repr` says between its parentheses, before the modules in it."""
+        return ""
+
+    @recursive_repr()
+    def __repr__(self) -> str:
+        children = [f"({name}): {child!r}" for name, child in self._children()]
+        inside = "\n".join(filter(None, [self.extra_repr(), *children]))
+        if children:
+            inside = f"\n{indent(inside, '  ')}\n"
+        return f"{type(self).__name__}({inside})"
+
     def named_modules(self) -> Iterator[tuple[str, Module]]:
         """The module itself and all inside it, outermost first, with dotted names; each once, by its first name."""
         return self._named_modules("", set())
@@ -62,12 +76,16 @@ class Module:
             return
         seen.add(id(self))
         yield prefix, self
+        for name, child in self._children():
+            yield from child._named_modules(f"{prefix}.{name}" if prefix else name, seen)
+
+    def _children(self) -> Iterator[tuple[str, Module]]:
+        """The modules that attributes hold, also in lists and tuples."""
         for name, value in vars(self).items():
-            children = enumerate(value) if isinstance(value, (list, tuple)) else [(None, value)]
-            for i, child in children:
-                if isinstance(child, Module):
-                    path = name if i is None else f"{name}.{i}"
-                    yield from child._named_modules(f"{prefix}.{path}" if prefix else path, seen)
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, (list, tuple)):
+                yield from ((f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Module))
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """The parameters by dotted name, frozen ones too; one that is shared appears once, by its first name."""

@@ -18,6 +18,22 @@ from .steps import Step, Weights
 
 __all__ = ["Recurrent"]
 
+# Of all arguments but the sizes, in the order in which `repr` shows them.
+DEFAULTS = {
+    "num_layers": 1,
+    "nonlinearity": "tanh",
+    "bias": True,
+    "batch_first": False,
+    "dropout": 0.0,
+    "bidirectional": False,
+    "proj_size": 0,
+    "residual": False,
+    "recurrent_dropout": 0.0,
+    "layer_norm": False,
+    "forget_bias": None,
+    "reset_after": True,
+}
+
 
 class Recurrent(Module):
     """A module with the weights of one or more cells, each under PyTorch's names and a suffix."""
@@ -36,8 +52,16 @@ class Recurrent(Module):
                 )
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         self.step = self.kind(what=what, **options)
+        for name in own:
+            setattr(self, name, getattr(self.step, name))
         self.output_size = self.step.output_size(hidden_size)
         self._read: dict[str, attrgetter[tuple[Any, ...]]] = {}
+
+    def extra_repr(self) -> str:
+        """The sizes, and the arguments that differ from their defaults."""
+        given = {name: getattr(self, name, default) for name, default in DEFAULTS.items()}
+        named = [f"{name}={value!r}" for name, value in given.items() if value != DEFAULTS[name]]
+        return ", ".join([str(self.input_size), str(self.hidden_size), *named])
 
     def _make_weights(self, suffix: str, input_size: int, dtype: DTypeLike | None, rng: np.random.Generator) -> None:
         dtype = floating(self.step.what, dtype)
@@ -49,14 +73,14 @@ class Recurrent(Module):
     def _weights(self, suffix: str) -> Weights:
         return Weights._make(self._read[suffix](self))
 
-    def _states(self, state: Any, lead: tuple[int, ...], read: str, by: Tensor) -> list[Tensor]:
-        """The tensors of a state. Raises `ValueError` for one that isn't [*lead, its size]."""
+    def _states(self, hx: Any, lead: tuple[int, ...], read: tuple[int, ...]) -> list[Tensor]:
+        """The tensors of a state. Raises `ValueError` for one that isn't [*lead, its size], for an input [*read]."""
         what, names = self.step.what, self.step.states
-        found = [argument(what, name, part) for name, part in zip(names, self.step.parts(state), strict=True)]
+        found = [argument(what, name, part) for name, part in zip(names, self.step.parts(hx), strict=True)]
         for tensor, name, shape in zip(found, names, self._state_shapes(lead), strict=True):
             if tensor.shape != shape:
                 raise ValueError(
-                    f"{what}: {name} must have shape {list(shape)} for {read} of shape {by.shape}, got {tensor.shape}"
+                    f"{what}: {name} must have shape {list(shape)} for input of shape {read}, got {tensor.shape}"
                 )
         return found
 

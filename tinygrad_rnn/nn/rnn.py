@@ -24,7 +24,7 @@ from .steps import GRUStep, LSTMStep, Nonlinearity, RNNStep
 __all__ = ["GRU", "LSTM", "RNN"]
 
 
-class _Layers(Recurrent):
+class RecurrentLayer(Recurrent):
     def __init__(
         self,
         input_size: int,
@@ -34,6 +34,7 @@ class _Layers(Recurrent):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        proj_size: int = 0,
         *,
         residual: bool = False,
         recurrent_dropout: float = 0.0,
@@ -41,6 +42,8 @@ class _Layers(Recurrent):
         rng: Generator | np.random.Generator | int | None = None,
         **options: Any,
     ) -> None:
+        if proj_size != 0:  # the LSTM's alone, as it then says
+            options["proj_size"] = proj_size
         super().__init__(input_size, hidden_size, bias, options)
         what = type(self).__name__
         sizes_checked(what, num_layers=num_layers)
@@ -50,7 +53,7 @@ class _Layers(Recurrent):
         if dropout and num_layers == 1:
             warnings.warn(f"{what}: dropout acts between layers, and num_layers is 1", stacklevel=2)
         self.num_layers, self.batch_first, self.bidirectional = num_layers, batch_first, bidirectional
-        self.residual, self.rng = residual, generator(what, rng)
+        self.proj_size, self.residual, self.rng = proj_size, residual, generator(what, rng)
         self._suffixes = [[f"_l{n}", f"_l{n}_reverse"][: 1 + bidirectional] for n in range(num_layers)]
         width = input_size
         for suffixes in self._suffixes:
@@ -60,8 +63,8 @@ class _Layers(Recurrent):
 
     def forward(
         self,
-        xs: ArrayLike,
-        state: Any = None,
+        input: ArrayLike,  # noqa: A002 (PyTorch's name)
+        hx: Any = None,
         *,
         unroll: bool = False,
         checkpoint: int | Literal["sqrt"] | None = None,
@@ -71,9 +74,9 @@ class _Layers(Recurrent):
         """The last layer's outputs and the final states of all: ys, h_n (or, of an LSTM, ys, (h_n, c_n)).
 
         Args:
-            xs: [T, B, I], or [B, T, I] if `batch_first`, or [T, I]. ys have the same first axes, and D·H features:
-                H for each of the D directions.
-            state: h_0 [L·D, B, H], or [L·D, H] for xs of two axes (of an LSTM, the pair (h_0, c_0)): the first
+            input: xs [T, B, I], or [B, T, I] if `batch_first`, or [T, I]. ys have the same first axes, and D·H
+                features: H for each of the D directions.
+            hx: h_0 [L·D, B, H], or [L·D, H] for an input of two axes (of an LSTM, the pair (h_0, c_0)): the first
                 layer's, then its reverse direction's, then the second layer's. Zeros if not given. The final states
                 have the same shapes.
             unroll: puts each step on the tape, for pictures and explanations.
@@ -85,16 +88,16 @@ class _Layers(Recurrent):
         Raises `ValueError` for shapes that differ from these.
         """
         flags_checked(self.step.what, unroll=unroll, gates=gates)
-        xs = argument(self.step.what, "xs", xs)
+        xs = argument(self.step.what, "input", input)
         if xs.ndim not in (2, 3) or xs.shape[-1] != self.input_size:
             batched = f"[B, T, {self.input_size}]" if self.batch_first else f"[T, B, {self.input_size}]"
             raise ValueError(
-                f"{self.step.what}: xs must have shape {batched} or [T, {self.input_size}], got {xs.shape}"
+                f"{self.step.what}: input must have shape {batched} or [T, {self.input_size}], got {xs.shape}"
             )
+        starts = self._starts(hx, xs)
         turned = self.batch_first and xs.ndim == 3
         if turned:
             xs = swapaxes(xs, 0, 1)
-        starts = self._starts(state, xs)
         rng = self.rng if rng is None else generator(self.step.what, rng)
         p, p_state = (self.dropout, self.recurrent_dropout) if self.training else (0.0, 0.0)
         lasts: list[Any] = []
@@ -133,14 +136,15 @@ class _Layers(Recurrent):
             last, ys = scan(cell, step.state(start), xs, reverse=suffix.endswith("_reverse"), **how)
         return last, ys if gates else {"h": ys}
 
-    def _starts(self, state: Any, xs: Tensor) -> list[list[Any]]:
+    def _starts(self, hx: Any, xs: Tensor) -> list[list[Any]]:
         """The first states of each layer and direction, in the dtype that theirs, xs and the weights have together."""
-        count, batch = self.num_layers * len(self._suffixes[0]), xs.shape[1:-1]
+        count = self.num_layers * len(self._suffixes[0])
+        batch = xs.shape[:-2] if self.batch_first else xs.shape[1:-1]
         weight = self._weights("_l0").weight_hh
-        if state is None:
+        if hx is None:
             dtype = np.result_type(xs.dtype, weight.dtype)
             return [self._zeros(batch, dtype) for _ in range(count)]
-        given = self._states(state, (count, *batch), "xs", xs)
+        given = self._states(hx, (count, *batch), xs.shape)
         dtype = np.result_type(xs.dtype, weight.dtype, *[s.dtype for s in given])
         given = [s if s.dtype == dtype else s.astype(dtype) for s in given]
         return [[s[i] for s in given] for i in range(count)]
@@ -151,7 +155,7 @@ def _gathered(parts: Any) -> Tensor:
     return parts[0].reshape(1, *parts[0].shape) if len(parts) == 1 else stack(parts)
 
 
-class RNN(_Layers):
+class RNN(RecurrentLayer):
     """h_t = tanh(x_t W_ihᵀ + b_ih + h_{t−1} W_hhᵀ + b_hh) for t = 1 … T, in L layers (PyTorch's `RNN`).
 
     Layer l reads what layer l − 1 puts out. With `bidirectional`, each layer is two: one goes from t = 1 to T, the
@@ -170,12 +174,13 @@ class RNN(_Layers):
         batch_first: whether xs and ys are [B, T, …]; states aren't.
         dropout: the probability that an element of what one layer hands to the next becomes zero, in training mode.
         bidirectional: whether D = 2.
+        proj_size: the length of h, if it is not H (LSTM only).
         residual: from the second layer on, adds what a layer reads to what it puts out.
         recurrent_dropout: the probability that an element of h_{t−1} is zero where it enters the products, in training
             mode; the same elements at all steps of a sequence (Gal & Ghahramani 2016).
         dtype: of the parameters; the default dtype if not given.
         rng: a seed or generator, which draws the parameters and then the masks of dropout.
-        options: `layer_norm`, as in `LSTMCell`; of an LSTM also `forget_bias` and `proj_size`, of a GRU `reset_after`.
+        options: `layer_norm`, as in `LSTMCell`; of an LSTM also `forget_bias`, of a GRU `reset_after`.
 
     Call it as `ys, h_n = rnn(xs, h_0)`; `rnn(xs, h_0, unroll=True)` puts each step on the tape. See `forward`.
     """
@@ -198,7 +203,7 @@ class RNN(_Layers):
         super().__init__(*common, nonlinearity=nonlinearity, **options)
 
 
-class LSTM(_Layers):
+class LSTM(RecurrentLayer):
     """c_t = f ⊙ c_{t−1} + i ⊙ g,  h_t = o ⊙ tanh(c_t) for t = 1 … T, in L layers (PyTorch's `LSTM`).
 
     The gates and their order are those of `LSTMCell`, and so are `proj_size`, `forget_bias` and `layer_norm`; layers,
@@ -211,7 +216,7 @@ class LSTM(_Layers):
     kind = LSTMStep
 
 
-class GRU(_Layers):
+class GRU(RecurrentLayer):
     """h_t = (1 − z) ⊙ n + z ⊙ h_{t−1} for t = 1 … T, in L layers (PyTorch's `GRU`).
 
     The gates and their order are those of `GRUCell`, and so are `reset_after` and `layer_norm`; layers, directions, the

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from math import isfinite
 from numbers import Real
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -135,8 +136,8 @@ class LSTMStep(Step):
     def __post_init__(self) -> None:
         super().__post_init__()
         bias = self.forget_bias
-        if bias is not None and (not isinstance(bias, Real) or isinstance(bias, bool)):
-            raise ValueError(f"{self.what}: forget_bias must be a number, got {bias!r}")
+        if bias is not None and (not isinstance(bias, Real) or isinstance(bias, bool) or not isfinite(bias)):
+            raise ValueError(f"{self.what}: forget_bias must be a finite number, got {bias!r}")
 
     def output_size(self, hidden_size: int) -> int:
         """The length of h."""
@@ -150,7 +151,7 @@ class LSTMStep(Step):
         """h and c."""
         if not isinstance(state, (tuple, list)) or len(state) != 2:
             got = f"{len(state)} of them" if isinstance(state, (tuple, list)) else type(state).__name__
-            raise TypeError(f"{self.what}: state must be a pair (h, c), got {got}")
+            raise TypeError(f"{self.what}: hx must be a pair (h, c), got {got}")
         return state
 
     def weights(
