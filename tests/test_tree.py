@@ -97,7 +97,9 @@ def test_places():
         ({"a": 1}, {"a": 1, "b": 2}, "want a dict of 'a', got a dict of 'a', 'b'"),
         ({}, {"a": 1}, "want a dict of nothing, got a dict of 'a'"),
         ({"a": ([1], 2)}, {"a": ([1, 2], 2)}, "want a list of 1, got a list of 2 at ['a'][0]"),
-        (State(1, 2), (1, 2), "want a State of 2, got a tuple of 2"),
+        (State(1, 2), (1, 2, 3), "want a State of 2, got a tuple of 3"),
+        (State(1, 2), namedtuple("Pair", "h c")(1, 2), "want a State of 2, got a Pair of 2"),
+        (State(1, 2), [1, 2], "want a State of 2, got a list of 2"),
     ],
 )
 def test_trees_that_are_nested_differently(tree, other, message):
@@ -115,3 +117,10 @@ def test_leaves_nested_in_the_places_of_others():
     values, nested = flatten({"a": 1, "b": [2, None, (3,)]})
     assert values == [1, 2, 3]
     assert nested("xyz") == {"a": "x", "b": ["y", None, ("z",)]}
+
+
+def test_a_plain_tuple_and_a_named_one_are_nested_alike():
+    """The first tree says which one is made."""
+    assert map_leaves(lambda x, y: x + y, State(1, 2), (10, 20)) == State(11, 22)
+    made = map_leaves(lambda x, y: x + y, (1, 2), State(10, 20))
+    assert (made, type(made)) == ((11, 22), tuple)

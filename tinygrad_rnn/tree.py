@@ -45,10 +45,15 @@ def map_places(f: Callable[..., Any], tree: Any, place: str, *others: Any) -> An
     nest: Any = tree
     keys = _keys(nest)
     for other in others:
-        alike = type(other) is type(tree) or (isinstance(tree, dict) and isinstance(other, dict))
-        if not alike or (_keys(other) != keys and set(_keys(other)) != set(keys)):
+        if not _alike(tree, other) or (_keys(other) != keys and set(_keys(other)) != set(keys)):
             raise NestingError(place, kind(tree), kind(other))
     return _like(tree, [map_places(f, nest[k], f"{place}[{k!r}]", *[other[k] for other in others]) for k in keys])
+
+
+def _alike(tree: Any, other: Any) -> bool:
+    """Whether two trees are of one kind: any dictionaries, and a plain tuple and a named one, are."""
+    both_tuples = isinstance(tree, tuple) and isinstance(other, tuple) and tuple in (type(tree), type(other))
+    return type(other) is type(tree) or both_tuples or (isinstance(tree, dict) and isinstance(other, dict))
 
 
 def _like(tree: Any, parts: list[Any]) -> Any:

@@ -180,3 +180,16 @@ def test_float32_stays(make):
     h.sum().backward()
     assert {node.dtype for node in tg.graph(h).nodes} == {"float32"}
     assert {p.grad.dtype for p in cell.parameters()} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+def test_a_plain_pair_as_the_state_of_a_scan(unroll):
+    """The cell returns a named one, which is nested alike."""
+    cell = nn.LSTMCell(3, 2, rng=0)
+    xs, start = np.ones((9, 5, 3)), (np.zeros((5, 2)), np.zeros((5, 2)))
+    (h, c), ys = tg.scan(lambda state, x: (lambda new: (new, new.h))(cell(x, state)), start, xs, unroll=unroll)
+    want = nn.LSTMState(*start)
+    for x in xs:
+        want = cell(x, want)
+    for got, wanted in ((h, want.h), (c, want.c), (ys[-1], want.h)):
+        np.testing.assert_allclose(got.data, wanted.data, rtol=1e-14)

@@ -114,9 +114,9 @@ def test_a_carry_of_which_an_array_becomes_a_nesting(cell, carry, parts, unroll)
     ("cell", "carry", "told"),
     [
         (
-            lambda c, x: (nn.LSTMState(*c), None),
-            (1.0, 1.0),
-            "carry is a tuple of 2, but the cell returned a LSTMState of 2",
+            lambda c, x: ([*c], None),
+            nn.LSTMState(1.0, 1.0),
+            "carry is a LSTMState of 2, but the cell returned a list of 2",
         ),
         (lambda c, x: ((c[0], None), None), (1.0, 1.0), "carry[1] is a tensor, but the cell returned None"),
         (lambda c, x: ((c[0], c[0]), None), (1.0, None), "carry[1] is None, but the cell returned a tensor"),
