@@ -104,7 +104,7 @@ def asarray(
 
 
 def argument(what: str, called: str, x: Any) -> Tensor:
-    """`asarray(x)`; where that can't be, the error says so of `what`'s argument: "RNN: input must be real numbers, …"."""
+    """`asarray(x)`; where it can't be, the error says so of `what`'s argument: "RNN: input must be real numbers, …"."""
     if not isinstance(x, Tensor):
         real_numbers(f"{what}: {called}", x)
     return asarray(x)

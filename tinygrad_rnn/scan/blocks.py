@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Blocks:
         wanted: values of which all steps will be asked for.
         backwards: whether it goes from the last step to the first.
         language: in what its loop is written.
-        called: what values are called in its code, if not after themselves.
+        called: what values, functions and constants are called in its code, if not after themselves.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Blocks:
         wanted: Iterable[Var],
         backwards: bool,
         language: Language,
-        called: Mapping[Var, str] | None = None,
+        called: Mapping[Any, str] | None = None,
     ) -> None:
         self.backwards = backwards
         self.step = step = sections.step

@@ -62,11 +62,11 @@ def emit(
     name: str,
     backwards: bool,
     language: Language,
-    called: Mapping[Var, str],
+    called: Mapping[Any, str],
 ) -> Emitted:
     """A program's functions, which write the values `stored` of all steps to arrays that they are given.
 
-    Values are called after themselves, or as `called` says.
+    Values are called after themselves, or as `called` says, which knows functions and constants, too, by their keys.
     """
     if language == "numpy":
         return _emitted(program, stored, name, backwards, called, _loop, numpy_takes_out)
@@ -92,7 +92,7 @@ def _emitted(
     stored: Sequence[Var],
     name: str,
     backwards: bool,
-    called: Mapping[Var, str],
+    called: Mapping[Any, str],
     write_loop: LoopWriter,
     takes_out: Callable[[Equation], bool],
 ) -> Emitted:
@@ -127,17 +127,18 @@ def _emitted(
     return Emitted(source, once_made, for_length, finished, values, inputs, in_c)
 
 
-def _names(program: Sections, called: Mapping[Var, str]) -> Names:
+def _names(program: Sections, called: Mapping[Any, str]) -> Names:
     """Names for the functions and inputs, before others take them."""
     names = Names()
+    for key, name in called.items():
+        if key not in names.of:
+            names.of[key] = names.new(name)
     ours: list[Any] = [np.empty, np.dot, np.array, np.copyto, np.broadcast_to, np.ascontiguousarray]
     for function in ours:
         names.numpy(function)
     for e in (*program.once, *program.equations, *program.last):
         function = e.prim.lowering.numpy or e.prim.forward
         names.thing(function.__name__.strip("_"), function)
-    for v, name in called.items():
-        names.of[v] = names.new(name)
     for v in (*program.step.carry, *program.step.xs, *program.step.constants):
         names(v)
     return names

@@ -12,9 +12,10 @@ from .choice import chosen
 from .emit import Emitted
 from .errors import UntraceableError
 from .loop import Loop, described
+from .place import Places
 from .program import Derivative, LoopProgram
 from .scan import why_unrolled
-from .split import Sections
+from .split import Sections, is_view, pieces_of
 from .step import Equation, is_float
 
 __all__ = ["Program", "scan_program"]
@@ -26,6 +27,9 @@ class Program:
     `source` is the NumPy code of one block of time steps: the forward that keeps what a backward by all inputs needs,
     and that backward. It is empty if the loop can't be compiled. Under `scan_backend("c")` its loops are in C, as
     strings; that is how "auto", the default, has long loops run, but it shows them in NumPy.
+
+    The NumPy code is Python that can be run, the forward and the backward each by itself or both together, unless a
+    comment at its top tells of something that can't be written down or imported.
     """
 
     def __init__(self, loop: Loop) -> None:
@@ -43,7 +47,10 @@ class Program:
                 except UntraceableError as error:
                     reason = str(error)
         if reason is not None:
-            self._lines = [f"{_beginning(loop)} is run step by step, each operation on the tape: {reason}."]
+            self._lines = [
+                f"{_beginning(loop)} is run step by step, each operation on the tape: {reason}.",
+                "It takes no notice of `checkpoint`: all of its steps stay on the tape until the backward.",
+            ]
 
     def _compile(self, step: Capture) -> None:
         # Not the programs that are run, which have the names of the cell that they were first made for.
@@ -95,30 +102,41 @@ def _beginning(loop: Loop) -> str:
 
 
 def _kept(derivative: Derivative) -> str:
-    kept = derivative.kept_arrays()
+    forward, kept = derivative.forward, derivative.kept_arrays()
+    values = forward.emitted.values
     size = sum(v.dtype.itemsize * math.prod(v.shape) for v in kept)
-    called = derivative.forward.emitted.values.names
-    names = ", ".join(f"{v.name or called(v)} {list(v.shape)}" for v in kept) or "nothing"
+    called = {"state": values.step.carry, "array": values.stored, "constant": values.step.constants}
+    places = [(v, forward.where[v]) for v in kept]
+    names = ", ".join(f"{values.names(called[kind][i])} {list(v.shape)}" for v, (kind, i, _) in places) or "nothing"
     return f"For the backward it keeps {size} bytes a step: {names}."
 
 
 def _told(title: str, emitted: Emitted) -> list[str]:
-    sections = emitted.values.program
+    sections, places = emitted.values.program, emitted.values.places
     rows = [
         ("once, for it is the same in all steps", sections.once),
         ("before the loop, for all steps at once, for it doesn't need the step before", sections.before),
         ("in the loop, for the next step needs it", sections.loop),
         ("after the loop, for all steps at once, for no later step needs it", sections.after),
     ]
-    lines = [f"{title}:"]
+    lines = []
     for why, equations in rows:
-        if equations:
-            names = ", ".join(_named(sections, e) for e in equations)
-            lines.append(f"  {len(equations)} {why}: {names}")
+        names = [_named(sections, e) for e in equations if not _is_free(e, places)]
+        if equations is sections.loop:
+            names += ["copied"] * len(places.copied)
+        if names:
+            lines.append(f"  {len(names)} {why}: {', '.join(names)}")
     if sections.totals:
-        names = ", ".join(t.prim.name if t.prim else "sum" for t in sections.totals)
-        lines.append(f"  {len(sections.totals)} added up over all steps: {names}")
-    return lines
+        names = [t.prim.name if t.prim else "sum" for t in sections.totals]
+        lines.append(f"  {len(names)} added up over all steps: {', '.join(names)}")
+    return [f"{title}:", *(lines or ["  nothing"])]
+
+
+def _is_free(e: Equation, places: Places) -> bool:
+    """Whether nothing is computed: it is another look at a value, or joins what is in its place already."""
+    if is_view(e):
+        return places.kinds.get(e.out, "view") == "view"  # those that are the same in all steps have no place
+    return bool(pieces_of(e)) and all(places.homes.get(a) == (e.out, i) for i, a in enumerate(e.args))
 
 
 def _named(sections: Sections, e: Equation) -> str:

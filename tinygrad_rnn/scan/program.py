@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -120,10 +120,16 @@ def _with_copied_views(step: Step) -> Step:
 class Forward(Blocks):
     """The forward functions, which keep the ys and the values `kept` of all steps."""
 
-    def __init__(self, lowered: Slotted, language: Language, kept: Sequence[Var] = ()) -> None:
+    def __init__(
+        self,
+        lowered: Slotted,
+        language: Language,
+        kept: Sequence[Var] = (),
+        called: Mapping[Any, str] | None = None,
+    ) -> None:
         sections = split(lowered.step, _input_levels(lowered.step))
         wanted = [*sections.step.ys, *(lowered.rows.get(v, v) for v in kept)]
-        super().__init__(sections, wanted, backwards=False, language=language)
+        super().__init__(sections, wanted, backwards=False, language=language, called=called)
         self.where |= {v: self.where[made] for v, made in lowered.rows.items() if made in self.where}
 
 
@@ -152,7 +158,8 @@ class Derivative:
         self._lowered, self._language = program.lowered, program.language
         self._step = program.step
         self._leading: dict[frozenset[int], set[int]] = {}
-        self.forward = Forward(program.lowered, program.language, self.kept)
+        # By one name both texts mean one thing, so that they can be run together.
+        self.forward = Forward(program.lowered, program.language, self.kept, self.emitted.values.names.things())
         self.block = self.backward.block = self.forward.block = min(self.backward.block, self.forward.block)
 
     @property
