@@ -85,6 +85,7 @@ class Lowering:
         values: the same function in simpler operations, whose derivatives aren't to be used.
         unfused: like `values`, in more operations than pay where each is a call: for loops in C, where none is.
         algebra: its part in sums and products, which may be regrouped.
+        nonexpansive: |f(x) − f(y)| ≤ |x − y|: an absolute error grows no greater.
         part: of `(keywords, shape of x)`: which part of x it is, if it is one along one axis: `(axis, start, stop)`.
         view: the result shares memory with the argument: always, or of `keywords`: whether it does.
         pieces: of `(keywords, shapes)`: where its arguments are, side by side, in the result, if that is all there is.
@@ -98,6 +99,7 @@ class Lowering:
     values: Callable[..., Any] | None = None
     unfused: Callable[..., Any] | None = None
     algebra: Literal["sum", "difference", "product", "negative"] | None = None
+    nonexpansive: bool = False
     part: Callable[[dict[str, Any], Shape], Part | None] | None = None
     view: bool | Callable[[dict[str, Any]], bool] = False
     pieces: Callable[[dict[str, Any], Sequence[Shape]], list[Part] | None] | None = None

@@ -287,3 +287,12 @@ def test_loading_between_forward_and_backward_is_safe():
     model.load_state_dict({"weight": np.zeros((1, 2)), "bias": np.zeros(1)})
     y.backward()
     assert_array_equal(x.grad, weight[0])
+
+
+def test_any_attribute_may_hold_modules():
+    class Model(nn.Module):
+        def __init__(self):
+            self._children = [nn.Linear(2, 2, rng=0)]
+
+    assert [name for name, _ in Model().named_parameters()] == ["_children.0.weight", "_children.0.bias"]
+    assert "Linear" in repr(Model())

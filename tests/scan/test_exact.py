@@ -33,6 +33,21 @@ def test_sums_without_a_product_stay_as_they_are(name, backend):
     assert got.tolist() == want.tolist()
 
 
+W3 = tg.tensor(np.eye(3) * 7.3)
+ROUNDED = {
+    "a number": lambda h, x: (h, (h @ W3 + ROUND) + (-ROUND)),
+    "of the input": lambda h, x: (h, (x @ W3 + ROUND) + (-ROUND)),
+    "an input": lambda h, x: (h, (h @ W3 - 1e30) + 1e30 * x),
+}
+
+
+@each_backend
+@pytest.mark.parametrize("name", ROUNDED)
+def test_a_product_that_is_rounded_by_a_large_number(name, backend):
+    got, want = both(ROUNDED[name], np.ones(3), np.ones((9, 3)), backend)
+    assert got.tolist() == want.tolist()
+
+
 def test_what_is_added_to_a_product_is_added_before_the_loop():
     W, b = tg.tensor(np.eye(3)), tg.tensor(np.ones(3))
     cells = {
@@ -58,6 +73,11 @@ SIGMOIDS = {
     "the logarithm of a part": lambda h, x, s: tg.log(s(x)[1:]),
     "the logarithm of a multiple": lambda h, x, s: tg.log(-3 * -s(x)),
     "once for two": lambda h, x, s: tg.log(s(x)) + h * s(x),
+    "masked": lambda h, x, s: s(x) * (x < 0),
+    "the logarithm of a sum": lambda h, x, s: tg.log(s(x) + 1e-9),
+    "in a quotient": lambda h, x, s: 1 / (s(x) * (x * x + 1)),
+    "the root of a product": lambda h, x, s: (s(x) * (h * h)) ** 0.5,
+    "from one": lambda h, x, s: 1 - s(-x),
 }
 
 
@@ -74,10 +94,19 @@ def test_sigmoids_keep_their_digits(name, dtype, backend):
 
 def test_a_gate_in_numpy_is_a_tanh():
     """It is multiplied by another value, and added: an absolute error does no harm."""
+    W = tg.tensor(np.eye(3, dtype="float32"))
     cells = [
         lambda h, x: (tg.sigmoid(x) * h, None),
+        lambda h, x: ((tg.sigmoid(x) * h) @ W, None),
+        lambda h, x: (tg.tanh(tg.sigmoid(x) * h), h),
+        lambda h, x: 2 * (tg.relu(tg.concatenate([tg.sigmoid(x)[:2] * h[:2], h[:1]])),),
         lambda h, x: ((1 - tg.sigmoid(x)) * h, None),
         lambda h, x: (tg.sigmoid(x)[1:2] * h, None),
     ]
     for cell in cells:
         assert "tanh(" in tg.scan_program(cell, np.zeros(3, "float32"), np.zeros((9, 3), "float32")).source
+
+    def later(h, x):
+        return tg.sigmoid(x) * h, tg.log(h)
+
+    assert "tanh(" not in tg.scan_program(later, np.zeros(3, "float32"), np.zeros((9, 3), "float32")).source

@@ -61,7 +61,7 @@ class Module:
 
     @recursive_repr()
     def __repr__(self) -> str:
-        children = [f"({name}): {child!r}" for name, child in self._children()]
+        children = [f"({name}): {child!r}" for name, child in _children(self)]
         inside = "\n".join(filter(None, [self.extra_repr(), *children]))
         if children:
             inside = f"\n{indent(inside, '  ')}\n"
@@ -76,16 +76,8 @@ class Module:
             return
         seen.add(id(self))
         yield prefix, self
-        for name, child in self._children():
+        for name, child in _children(self):
             yield from child._named_modules(f"{prefix}.{name}" if prefix else name, seen)
-
-    def _children(self) -> Iterator[tuple[str, Module]]:
-        """The modules that attributes hold, also in lists and tuples."""
-        for name, value in vars(self).items():
-            if isinstance(value, Module):
-                yield name, value
-            elif isinstance(value, (list, tuple)):
-                yield from ((f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Module))
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """The parameters by dotted name, frozen ones too; one that is shared appears once, by its first name."""
@@ -144,3 +136,12 @@ class Module:
                 new[name] = array
         for name, array in new.items():
             own[name].data = array
+
+
+def _children(module: Module) -> Iterator[tuple[str, Module]]:
+    """The modules that attributes hold, also in lists and tuples."""
+    for name, value in vars(module).items():
+        if isinstance(value, Module):
+            yield name, value
+        elif isinstance(value, (list, tuple)):
+            yield from ((f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Module))

@@ -347,7 +347,7 @@ def cosh(x: ArrayLike) -> Any:
     return np.cosh(x)
 
 
-@primitive("elementwise", [lambda ct, out: ct * (1 - out * out)])
+@primitive("elementwise", [lambda ct, out: ct * (1 - out * out)], lowering=Lowering(np.tanh, nonexpansive=True))
 def tanh(x: ArrayLike) -> Any:
     """tanh x. Derivative: 1 − tanh² x.
 
@@ -526,7 +526,7 @@ def _sigmoid_by_exp(x: Any) -> Any:
 @primitive(
     "elementwise",
     [lambda ct, out: ct * (out * (1 - out))],
-    lowering=Lowering(formula=_sigmoid_by_tanh, values=_sigmoid_by_exp),
+    lowering=Lowering(formula=_sigmoid_by_tanh, values=_sigmoid_by_exp, nonexpansive=True),
 )
 def sigmoid(x: ArrayLike) -> Any:
     """σ(x) = 1 / (1 + e^−x). Derivative: σ (1 − σ), at most 1/4."""
@@ -548,7 +548,7 @@ def log_sigmoid(x: ArrayLike) -> Tensor:
 @primitive(
     "elementwise",
     [lambda ct, out: where(out <= 0, 0, ct)],
-    lowering=Lowering(values=lambda x: maximum(x, 0)),
+    lowering=Lowering(values=lambda x: maximum(x, 0), nonexpansive=True),
 )
 def relu(x: ArrayLike) -> Any:
     """max(x, 0). Derivative: 1 where x > 0, else 0 (0 at the kink, 1 at NaN: as PyTorch)."""

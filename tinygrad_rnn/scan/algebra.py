@@ -151,6 +151,10 @@ class Rewriting(Trace):
             self._affine[out] = _Affine(scale, atom, shift)
         return out
 
+    def _may_meet(self, c: Operand, d: Operand) -> bool:
+        """Whether shifts may be added before the rest: in a user's sum a large number, which may round, may not."""
+        return c is None or d is None or not self.faithful or not (_is_large(c) or _is_large(d))
+
     def _opposite(self, x: Operand) -> Operand:
         """What x is the negative of, if it was made so."""
         made = self._affine.get(x) if isinstance(x, Var) else None
@@ -173,10 +177,12 @@ class Rewriting(Trace):
         shape = np.broadcast_shapes(a.shape, getattr(b, "shape", ()))
         k, atom, c = self._as_affine(a, shape)
         if not isinstance(b, Var) or self.level_of(b) < self.level_of(a):
-            if a.shape != shape:
+            if a.shape != shape or not self._may_meet(c, b):
                 return self.plain(ADD, (a, b), {})
             return self._from_affine(k, atom, b if c is None else self.sum(c, b))
         m, other, d = self._as_affine(b, shape)
+        if not self._may_meet(c, d):
+            return self.plain(ADD, (a, b), {})
         shift = c if d is None else d if c is None else self.sum(c, d)
         if atom is other and not self.faithful:
             return self._from_affine(self.sum(1.0 if k is None else k, 1.0 if m is None else m), atom, shift)
@@ -300,6 +306,13 @@ def alike(args: Sequence[Operand]) -> bool:
 
 def _is_number(x: Operand, number: float) -> bool:
     return type(x) in (float, int) and x == number
+
+
+def _is_large(x: Operand) -> bool:
+    return type(x) in (float, int) and not abs(x) <= _LARGE
+
+
+_LARGE = 2.0**10
 
 
 def identity(x: Operand) -> Hashable:

@@ -51,7 +51,7 @@ class LoopProgram:
         step = rewritten(step, given, faithful=True, fewer_calls=language == "numpy")
         if language == "numpy":
             uses = uses_of(step)
-            step = expanded(step, given, ["formula"], but=lambda e: not weighs_only(e, uses))
+            step = expanded(step, given, ["formula"], but=lambda e: not weighs_only(e, step, uses))
             step = rewritten(step, given, faithful=True, fewer_calls=True)
         self.step = _with_copied_views(step)
         self.levels = levels_of(self.step, given)

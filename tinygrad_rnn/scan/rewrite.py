@@ -25,7 +25,7 @@ from .algebra import (
 from .form import frozen
 from .rebuild import Renewed, Replacement, Uses, cuts_of, joint_name, name_if_unnamed, rebuilt, uses_of
 from .scale import scalable, spreadable
-from .split import is_view
+from .split import is_view, pieces_of
 from .step import Equation, Operand, Step, Var
 from .trace import Traced
 
@@ -195,19 +195,29 @@ def expanded(
     return replace(step, equations=equations)
 
 
-def weighs_only(e: Equation, uses: Uses) -> bool:
-    """Whether a result is only multiplied by other values, and added: an absolute error does no harm to it then."""
-    waiting = [e.out]
+def weighs_only(e: Equation, step: Step, uses: Uses) -> bool:
+    """Whether an absolute error does no harm to a result: all that comes of it is large, or of the carry.
+
+    That is: it is multiplied by values other than its own argument, and added; what comes of that enters products of
+    matrices, functions that make no error greater, or the next step; and none of it is a y alone.
+    """
+    waiting, seen = [e.out], set()
     while waiting:
         v = waiting.pop()
+        if v in seen:
+            continue
+        seen.add(v)
+        carried = [old for old, new in zip(step.carry, step.new_carry, strict=True) if new is v]
+        waiting += carried
         for u in uses.get(v, ()):
-            if u is None:
+            if u is None and not carried:
                 return False
-            others = [a for a in u.inputs if a is not v]
-            if is_view(u) or (u.prim.lowering.algebra in ("product", "negative") and not others):
-                waiting.append(u.out)
-            elif u.prim.lowering.algebra is None or not set(e.inputs).isdisjoint(others):
+            if u is None or u.prim.lowering.scaled is not None:
+                continue
+            moves = is_view(u) or bool(pieces_of(u)) or u.prim.lowering.nonexpansive
+            if not moves and (u.prim.lowering.algebra is None or not set(e.inputs).isdisjoint(u.inputs)):
                 return False
+            waiting.append(u.out)
     return True
 
 
