@@ -25,6 +25,7 @@ __all__ = [
     "detect_anomaly",
     "record_cotangents",
     "record_values",
+    "unwatched",
     "watchers",
 ]
 
@@ -49,6 +50,13 @@ class Watcher(setting_to[tuple["Watcher", ...]], setting=watchers):
 
     def completed(self, node: Node, ct: Any) -> None:
         """The cotangent of `node` is complete; its own rules are next."""
+
+
+class unwatched(setting_to[tuple[Watcher, ...]], setting=watchers):  # noqa: N801 - a context manager
+    """Within this context nobody looks on."""
+
+    def __init__(self) -> None:
+        super().__init__(())
 
 
 # ------------------------------------------------------------------------------------------------------------ recording

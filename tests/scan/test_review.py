@@ -644,3 +644,20 @@ def test_a_constant_with_a_name_that_is_another_one_in_each_step():
 
         for _ in range(3):
             both(make)
+
+
+@pytest.mark.parametrize("unroll", [True, False])
+def test_integers_made_of_what_needs_a_gradient(unroll):
+    """An error each time, as elsewhere on the tape; without a gradient they are fine."""
+
+    def cell(h, x):
+        return tg.tanh(h + tg.astype(4 * h, "int32") * x), h
+
+    for _ in range(3):
+        with pytest.raises(
+            TypeError, match="astype: only real floating-point results have a gradient, got dtype int32"
+        ):
+            tg.scan(cell, leaf([0.5, 1.0]), XS, unroll=unroll)
+        got, _ = tg.scan(cell, np.array([0.5, 1.0]), XS, unroll=unroll)
+        want, _ = tg.scan(cell, np.array([0.5, 1.0]), XS, unroll=True)
+        assert got.tolist() == want.tolist()

@@ -174,6 +174,13 @@ def test_the_gradients_of_no_steps_are_zero(unroll):
     assert tg.vmap(last)(np.ones((2, 3))).tolist() == np.ones((2, 3)).tolist()
 
 
+def test_nobody_watches_what_a_loop_of_no_steps_does():
+    start = tg.tensor(np.full(2, -np.inf), requires_grad=True)
+    with tg.detect_anomaly():
+        h, _ = tg.scan(lambda h, x: (tg.maximum(h, x), None), start, np.ones((0, 2)))
+    assert h.tolist() == [-np.inf, -np.inf]
+
+
 def test_a_loop_of_no_steps_whose_cell_reads_numbers():
     assert tg.scan(lambda h, x: (h * x.item(), h), 1.5, np.zeros(0))[0].item() == 1.5
     with pytest.raises(ValueError, match=r"carry must keep its shape from step to step; it goes from \(3,\) to \(1,\)"):

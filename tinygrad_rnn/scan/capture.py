@@ -23,7 +23,7 @@ from .form import Form, form, frozen
 from .loop import Loop
 from .reach import Reach
 from .same import equal, is_constant, read_the_same
-from .step import Equation, Operand, Step, Var
+from .step import Equation, Operand, Step, Var, is_float
 from .trace import Trace, Traced
 from .variables import name_inputs, name_results, named_after_variables
 
@@ -54,9 +54,8 @@ def forget() -> None:
     _root, _count = State(), 0
 
 
-def _after(state: State, key: Hashable, prim: Primitive | None, args: Sequence[Operand], kwargs: Any) -> State:
+def _after(state: State, key: Hashable, new: State) -> State:
     global _count
-    new = State() if prim is None else State(*form(prim, args, kwargs))
     _count += 1
     return state.next.setdefault(key, new)
 
@@ -83,7 +82,7 @@ class _Capturing(Trace):
         self.given, self.code = given, code
         self.count = self.inputs = len(inputs)
         self.values: list[Var] = [_Numbered(shape, dtype, i + 1) for i, (shape, dtype) in enumerate(inputs)]
-        self.state = _root.next.get(inputs) or _after(_root, inputs, None, (), None)
+        self.state = _root.next.get(inputs) or _after(_root, inputs, State())
         self.outer: list[Tensor] = []  # what the cell reads from outside
         self.arrays: list[Array] = []
         self.constants: list[Var] = []
@@ -216,8 +215,9 @@ class _Capturing(Trace):
 
     def _new_state(self, key: Hashable, prim: Primitive, operands: Sequence[Operand], kwargs: dict[str, Any]) -> State:
         try:
-            _require_derivatives(prim, operands)
-            return _after(self.state, key, prim, operands, kwargs)
+            new = State(*form(prim, operands, kwargs))
+            _require_derivatives(prim, operands, new.dtype)
+            return _after(self.state, key, new)
         except Exception as error:
             # What is wrong with it, the operation says best itself; if nothing is, then it is only that its result
             # could not be foreseen.
@@ -226,12 +226,12 @@ class _Capturing(Trace):
             return State(out.shape, out.dtype)
 
 
-def _require_derivatives(prim: Primitive, operands: Sequence[Operand]) -> None:
-    """Refuse what the tape would: an argument of real numbers without a derivative by it."""
+def _require_derivatives(prim: Primitive, operands: Sequence[Operand], dtype: np.dtype[Any]) -> None:
+    """Refuse what the tape would: an argument of real numbers without a derivative by it, or integers made of such."""
     if prim.variadic or len(prim.rules) == sum(rule is None for rule in prim.rules):
         return  # nothing flows through a comparison or `detach`, and that is meant
     for rule, a in zip(prim.rules, operands, strict=True):
-        if rule is None and isinstance(a, Var) and a.dtype.kind == "f":
+        if isinstance(a, Var) and is_float(a) and (rule is None or dtype.kind != "f"):
             raise UntraceableError(f"{prim.name} has no derivative by one of its arguments")
 
 
@@ -259,7 +259,7 @@ class Capture:
         self.new_carry: list[Any] = [trace.operand(leaf) for leaf in leaves(new)]
         self.ys: list[Any] = [trace.operand(leaf) for leaf in made]
         end = ("end", len(self.ys), *[(v.number, v.shape, v.dtype) for v in (*self.new_carry, *self.ys)])
-        self.end = trace.state.next.get(end) or _after(trace.state, end, None, (), None)
+        self.end = trace.state.next.get(end) or _after(trace.state, end, State())
         self.outer = trace.outer
         trace.is_open = False
         # Every traced tensor that is still there refers to the trace: then the cell has stored it somewhere.

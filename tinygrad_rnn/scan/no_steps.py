@@ -10,6 +10,7 @@ import numpy as np
 from ..ops import astype, getitem, reshape, sum, zeros
 from ..tape import Tensor
 from ..tree import map_leaves
+from ..watch import unwatched
 from .capture import Capture
 from .loop import Loop
 
@@ -24,6 +25,12 @@ def no_steps(loop: Loop) -> tuple[Any, Any]:
     xs = map_leaves(lambda x: np.zeros((1, *x.shape[1:]), x.dtype), loop.xs)  # for a cell that asks for their numbers
     one = Loop(loop.cell, loop.carry, xs, 1, loop.reverse)
     step = Capture(one, 0, one.starts.__getitem__)
+    with unwatched():  # nothing is computed that the user has written
+        return _linked(loop, step)
+
+
+def _linked(loop: Loop, step: Capture) -> tuple[Any, Any]:
+    """The results, made to depend on all that the step reads."""
     nothing = _nothing([*loop.starts, *loop.sequences, *step.outer])
 
     def linked(t: Tensor) -> Tensor:
