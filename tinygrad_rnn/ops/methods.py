@@ -357,6 +357,7 @@ def _compare(op: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
 
 
 def _bitwise(symbol: str, op: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+    """`_compare`, of booleans and integers. Raises `TypeError` for others."""
     for a in (x, y):
         dtype = a.dtype if isinstance(a, Tensor) else np.asarray(a).dtype
         if dtype.kind not in "biu":

@@ -26,6 +26,7 @@ __all__ = [
     "CONCATENATE",
     "EACH",
     "GETITEM",
+    "MODEST",
     "MULTIPLY",
     "ONCE",
     "PAST",
@@ -46,7 +47,7 @@ ONCE, EACH, PAST = 0, 1, 2
 
 _VOCABULARY: list[Any] = [add, multiply, subtract, _getitem, _concatenate, _reshape, _transpose]
 ADD, MULTIPLY, SUBTRACT, GETITEM, CONCATENATE, RESHAPE, TRANSPOSE = (f.primitive for f in _VOCABULARY)
-_ARITHMETIC = frozenset([*(f.primitive for f in _VOCABULARY), divide.primitive])  # type: ignore[attr-defined]
+_ARITHMETIC = frozenset(f.primitive for f in [*_VOCABULARY, divide])
 
 
 class _Affine(NamedTuple):
@@ -309,10 +310,10 @@ def _is_number(x: Operand, number: float) -> bool:
 
 
 def _is_large(x: Operand) -> bool:
-    return type(x) in (float, int) and not abs(x) <= _LARGE
+    return type(x) in (float, int) and not abs(x) <= MODEST
 
 
-_LARGE = 2.0**10
+MODEST = 1024.0  # the largest number that is moved in what a user wrote: a larger one may overflow there, or round
 
 
 def identity(x: Operand) -> Hashable:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..primitive import Part, Primitive
 from ..tape import Array
-from .algebra import ADD, EACH, MULTIPLY, ONCE, PAST, Rewriting, is_fixed_matrix, level_of, levels_of, part_of
+from .algebra import ADD, EACH, MODEST, MULTIPLY, ONCE, PAST, Rewriting, is_fixed_matrix, level_of, levels_of, part_of
 from .rebuild import Renewed, Replacement, Uses, cuts_of, name_if_unnamed, uses_of
 from .step import Equation, Operand, Step, Var
 from .trace import Traced
@@ -130,7 +130,6 @@ def _is_float32(x: Any) -> bool:
 # be of modest size, lest the matrix overflow where the product wouldn't; of a tensor nobody knows.
 
 _ROWS = 4  # for fewer, scaling the matrix takes longer than scaling the product in a few dozen steps
-_MODEST = 1024.0
 
 
 def scalable(step: Step, given: Mapping[Var, int]) -> tuple[Equation, Replacement] | None:
@@ -149,7 +148,7 @@ def _is_modest(scale: Operand, dtype: np.dtype[Any]) -> bool:
     if isinstance(scale, Var) or np.ndim(scale) > 1 or dtype == np.float16:
         return False
     size = np.abs(scale)
-    return bool(np.all((size <= _MODEST) & (size >= 1 / _MODEST)))
+    return bool(np.all((size <= MODEST) & (size >= 1 / MODEST)))
 
 
 def _takes_scale(v: Operand, levels: Mapping[Var, int], uses: Uses) -> bool:

@@ -305,6 +305,7 @@ class _Writer:
         by_blas = is_plain and self._is_for_blas(e, rows, inner, columns)
         if not by_blas:
             self._check_product(e, rows, inner, columns, out_step)
+        self.multiply["gemm" if by_blas else "product", TYPES[e.out.dtype]] = None
         w = self.arrays.address(self._place_of(matrix), ()) if by_blas else self.arrays.panels(matrix, turned)
         left, to = (self.arrays.address(p, ()) for p in (source, target))
         if by_blas:
@@ -329,6 +330,7 @@ class _Writer:
         ]
         (x_row, x_step), (y_row, y_step), (out_row, out_step) = (s[-2:] for s in strides)
         self._check_product(e, rows, inner, columns, out_step)
+        self.multiply["product", TYPES[e.out.dtype]] = None
         lengths, axes = _merged(tuple(lead), [s[:-2] for s in strides])
         left, right, to = (
             self.arrays.address(p, [s[axis] for axis in axes]) for p, s in zip(places, strides, strict=True)
@@ -347,15 +349,11 @@ class _Writer:
     def _is_for_blas(self, e: Equation, rows: int, inner: int, columns: int) -> bool:
         """Whether BLAS can be called, and is faster."""
         dtype = e.out.dtype
-        if gemm(TYPES[dtype]) is None or gain_of_blas(rows, inner, columns, dtype) < _GAIN:
-            return False
-        self.multiply["gemm", TYPES[dtype]] = None
-        return True
+        return gemm(TYPES[dtype]) is not None and gain_of_blas(rows, inner, columns, dtype) >= _GAIN
 
     def _check_product(self, e: Equation, rows: int, inner: int, columns: int, out_step: int) -> None:
         if out_step != 1 and columns > 1:
             raise NotInCError("a row of a product's result is not in one piece")
-        self.multiply["product", TYPES[e.out.dtype]] = None
         if gain_of_blas(rows, inner, columns, e.out.dtype) > _MUCH:
             raise NotInCError(f"BLAS multiplies {[rows, inner]} by {[inner, columns]} in less than half the time")
 
